@@ -1,0 +1,155 @@
+"""Rows of `kpi_event`, and the statements that write and read them on each database."""
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from golive.events import KpiEvent
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class Row(NamedTuple):
+    """One row of `kpi_event`, in the order of its columns; `detail` is JSON text."""
+
+    id: int
+    emitter: int | None
+    domain: str
+    metric: str
+    success: bool | None
+    value: float | None
+    actor: str | None
+    correlation_id: str | None
+    detail: str | None
+    trace_id: str | None
+    span_id: str | None
+    duration_ms: float | None
+    created_at: dt.datetime
+
+    def is_same_event(self, other: "Row") -> bool:
+        """Return whether both are one event, whatever their ids."""
+        return (
+            self[1:8] == other[1:8]
+            and self[9:] == other[9:]
+            and _parsed(self.detail) == _parsed(other.detail)
+        )
+
+
+def row_of(event: KpiEvent) -> Row:
+    """Return the row of an event; times lose what is below a microsecond."""
+    return Row(
+        event.id,
+        event.emitter,
+        event.domain,
+        event.metric,
+        event.success,
+        event.value,
+        event.actor,
+        event.correlation_id,
+        event.detail,
+        event.trace_id,
+        event.span_id,
+        event.duration_ms,
+        _EPOCH + dt.timedelta(microseconds=event.created_ns // 1000),
+    )
+
+
+_COLUMNS = ", ".join(Row._fields)
+
+
+class SqliteRows:
+    """Writes and reads rows on SQLite."""
+
+    _INSERT = f"INSERT INTO kpi_event ({_COLUMNS}) VALUES "
+    _PLACES = f"({', '.join('?' * len(Row._fields))})"
+    _SELECT = text(f"SELECT {_COLUMNS} FROM kpi_event WHERE id IN (SELECT value FROM json_each(:ids))")
+    _MAX_ROWS = 32_766 // len(Row._fields)
+    """SQLite's default bound on the parameters of one statement."""
+
+    def insert_many(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Insert all; raises the driver's `IntegrityError` if an id is taken."""
+        connection.exec_driver_sql(self._INSERT + self._PLACES, [self._parameters(row) for row in rows])
+
+    def insert_new(self, connection: Connection, rows: Sequence[Row]) -> set[int]:
+        """Insert those whose id is free, by one statement (for each 2,500 rows); return their ids."""
+        inserted: set[int] = set()
+        for start in range(0, len(rows), self._MAX_ROWS):
+            part = rows[start : start + self._MAX_ROWS]
+            places = ", ".join([self._PLACES] * len(part))
+            statement = f"{self._INSERT}{places} ON CONFLICT (id) DO NOTHING RETURNING id"
+            parameters = tuple(value for row in part for value in self._parameters(row))
+            inserted.update(connection.exec_driver_sql(statement, parameters).scalars())
+        return inserted
+
+    def select(self, connection: Connection, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the rows that have these ids."""
+        found = connection.execute(self._SELECT, {"ids": json.dumps(list(ids))})
+        return {row.id: self._row(row) for row in found}
+
+    @staticmethod
+    def _parameters(row: Row) -> tuple[Any, ...]:
+        return *row[:12], row.created_at.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+    @staticmethod
+    def _row(found: Any) -> Row:
+        created_at = dt.datetime.fromisoformat(found.created_at).replace(tzinfo=dt.UTC)
+        success = None if found.success is None else bool(found.success)
+        return Row(*found)._replace(success=success, created_at=created_at)
+
+
+class PostgresRows:
+    """Writes and reads rows on PostgreSQL, by `COPY` where many are written.
+
+    Args:
+        schema: The schema the table is in, for a business connection may have another search path.
+    """
+
+    def __init__(self, schema: str) -> None:
+        table = f'"{schema.replace(chr(34), 2 * chr(34))}".kpi_event'
+        self._copy = f"COPY {table} ({_COLUMNS}) FROM STDIN"
+        self._insert = text(
+            f"INSERT INTO {table} ({_COLUMNS}) SELECT {_COLUMNS} "
+            "FROM json_to_recordset(CAST(CAST(:rows AS text) AS json)) AS t (id bigint, emitter bigint, domain text, "
+            "metric text, success boolean, value double precision, actor text, correlation_id text, detail jsonb, "
+            "trace_id text, span_id text, duration_ms double precision, created_at timestamptz) "
+            "ON CONFLICT (id) DO NOTHING RETURNING id"
+        )
+        self._select = text(
+            f"SELECT {_COLUMNS} FROM {table} WHERE id = ANY(CAST(CAST(:ids AS text) AS bigint[]))"
+        )
+
+    def insert_many(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Insert all; raises the driver's `IntegrityError` if an id is taken."""
+        cursor = connection.connection.cursor()
+        try:
+            with cursor.copy(self._copy) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        finally:
+            cursor.close()
+
+    def insert_new(self, connection: Connection, rows: Sequence[Row]) -> set[int]:
+        """Insert those whose id is free, by one statement; return their ids."""
+        values = json.dumps(
+            [
+                {**row._asdict(), "detail": _parsed(row.detail), "created_at": row.created_at.isoformat()}
+                for row in rows
+            ]
+        )
+        return set(connection.execute(self._insert, {"rows": values}).scalars())
+
+    def select(self, connection: Connection, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the rows that have these ids."""
+        found = connection.execute(self._select, {"ids": "{" + ",".join(map(str, ids)) + "}"})
+        return {row.id: Row(*row)._replace(detail=_as_text(row.detail)) for row in found}
+
+
+def _parsed(detail: str | None) -> Any:
+    return None if detail is None else json.loads(detail)
+
+
+def _as_text(detail: Any) -> str | None:
+    return None if detail is None else json.dumps(detail)

@@ -1,0 +1,221 @@
+"""The exporter that writes KPI events to SQLite and PostgreSQL: an OpenTelemetry `LogRecordExporter`.
+
+    from golive.exporters.sql import SqlLogRecordExporter
+
+    provider.add_log_record_processor(BatchLogRecordProcessor(SqlLogRecordExporter("postgresql://…")))
+
+golive's own pipeline uses it by itself. Every event is written once, however often it is exported: its id is
+the primary key. A batch goes in as it is (`COPY` on PostgreSQL); only if an id is there already is each
+event compared with the row of that id: the same one is skipped, another one means two processes picked one
+id, and the later event gets the next id of a sequence that depends on the id alone (E5).
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from golive import database, otel_logs
+from golive.errors import GoliveError
+from golive.events import KpiEvent, check_event
+from golive.exporters._rows import PostgresRows, Row, SqliteRows, row_of
+from golive.ids import next_probe
+from golive.otel_logs import LogRecordExporter, LogRecordExportResult, ReadableLogRecord
+
+__all__ = ["SqlLogRecordExporter"]
+
+_log = logging.getLogger(__name__)
+
+_COMPLAIN_EVERY_S = 60.0
+_RECHECK_S = 5.0
+_READ_ONLY_TRANSACTION = "25006"
+_MAX_PROBES = 64
+
+
+class SqlLogRecordExporter(LogRecordExporter):
+    """Writes `kpi.event` log records to the table `kpi_event`; other log records pass by unwritten.
+
+    On SQLite the schema is made at the first use; on PostgreSQL it must be there (`golive db upgrade`).
+    Methods may be called from any thread.
+
+    Args:
+        database_url: SQLite or PostgreSQL.
+
+    Raises:
+        ConfigurationError: The database is of another kind.
+    """
+
+    def __init__(self, database_url: str | URL) -> None:
+        self._url = database.normalise_url(database_url)
+        self._engine: Engine = database.create_store_engine(self._url)
+        self._rows: SqliteRows | PostgresRows | None = None
+        self._opening = threading.Lock()
+        self._recheck_at = 0.0
+        self._complaint = ("", 0.0)
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Write a batch; FAILURE if the store cannot be written now, and nothing of it is. Never raises."""
+        try:
+            self.write([event for record in batch if (event := _event_of(record)) is not None])
+        except Exception as error:  # drivers raise what they like; the caller keeps the batch
+            self._complain(error)
+            return LogRecordExportResult.FAILURE
+        if self._complaint[0]:
+            self._complaint = ("", 0.0)
+            _log.warning("the event store can be written again")
+        return LogRecordExportResult.SUCCESS
+
+    def write(self, events: Sequence[KpiEvent]) -> int:
+        """Write events in one transaction, each once; return how many were not there yet.
+
+        Raises:
+            SchemaError: The database has no golive tables, or old ones.
+            sqlalchemy.exc.DBAPIError, or the driver's own error: The database cannot be written.
+        """
+        if not events:
+            return 0
+        statements = self._statements()
+        rows = [row_of(event) for event in events]
+        try:
+            with self._engine.begin() as connection:
+                statements.insert_many(connection, rows)
+        except Exception as error:
+            if not self._is_integrity_error(error):
+                raise
+        else:
+            return len(rows)
+        with self._engine.begin() as connection:
+            return _write_deduplicated(statements, connection, rows)
+
+    def insert(self, connection: Connection, events: Sequence[KpiEvent]) -> bool:
+        """Insert in the open transaction of a business connection to this database, by one statement.
+
+        Returns False, with nothing done and the transaction intact, where that is not possible: the schema is
+        not there, the transaction is read-only, or SQLite refuses.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: PostgreSQL refused, which aborts the transaction; to let the commit go
+                on would turn it into a rollback nobody sees.
+        """
+        if self._rows is None and time.monotonic() < self._recheck_at:
+            return False
+        try:
+            statements = self._statements()
+        except Exception as error:  # see `export`
+            self._recheck_at = time.monotonic() + _RECHECK_S
+            self._complain(error)
+            return False
+        if connection.get_execution_options().get("postgresql_readonly"):
+            return False
+        rows = [row_of(event) for event in events]
+        try:
+            inserted = statements.insert_new(connection, rows)
+            for _ in range(_MAX_PROBES):
+                # The ids are fresh: one that is taken is another event's, never this one's.
+                rows = [_with_next_id(row) for row in rows if row.id not in inserted]
+                if not rows:
+                    break
+                inserted = statements.insert_new(connection, rows)
+        except DBAPIError as error:
+            aborted = connection.dialect.name == "postgresql" and _sqlstate(error) != _READ_ONLY_TRANSACTION
+            if aborted:
+                raise
+            return False
+        return True
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is buffered here: what `export` took is in the store."""
+        return True
+
+    def shutdown(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def _statements(self) -> SqliteRows | PostgresRows:
+        """Return the statements for this store, its schema once checked."""
+        if self._rows is None:
+            with self._opening:
+                self._rows = self._rows or self._open()
+        return self._rows
+
+    def _open(self) -> SqliteRows | PostgresRows:
+        if self._url.get_backend_name() == "sqlite":
+            database.upgrade(self._url)
+            return SqliteRows()
+        with self._engine.connect() as connection:
+            database.check_schema(connection)
+            schema: str = connection.scalar(_SCHEMA_OF_TABLE)
+            return PostgresRows(schema)
+
+    def _is_integrity_error(self, error: Exception) -> bool:
+        raw = error.orig if isinstance(error, DBAPIError) else error
+        return isinstance(raw, self._engine.dialect.loaded_dbapi.IntegrityError)
+
+    def _complain(self, error: Exception) -> None:
+        """Log that the store cannot be written: once for each cause, and each minute."""
+        said, due = self._complaint
+        message = _one_line(error)
+        if message != said or time.monotonic() >= due:
+            self._complaint = (message, time.monotonic() + _COMPLAIN_EVERY_S)
+            _log.error("the event store cannot be written, events wait in the spool: %s", message)
+
+
+_SCHEMA_OF_TABLE = text(
+    "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('kpi_event')"
+)
+
+
+def _event_of(record: ReadableLogRecord) -> KpiEvent | None:
+    try:
+        event = otel_logs.from_record(record)
+        if event is not None:
+            check_event(event)
+    except (KeyError, TypeError, ValueError) as error:
+        _log.error("a log record named kpi.event is no KPI event and was not written: %s", error)
+        return None
+    return event
+
+
+def _write_deduplicated(
+    statements: SqliteRows | PostgresRows, connection: Connection, rows: Sequence[Row]
+) -> int:
+    """Write those of the rows that are not there yet; return how many."""
+    written = 0
+    there: dict[int, Row] = {}
+    for _ in range(_MAX_PROBES):
+        there.update(statements.select(connection, {row.id for row in rows} - there.keys()))
+        fresh: list[Row] = []
+        collided: list[Row] = []
+        for row in rows:
+            other = there.get(row.id)
+            if other is None:
+                there[row.id] = row
+                fresh.append(row)
+            elif not other.is_same_event(row):
+                collided.append(_with_next_id(row))
+        if fresh:
+            statements.insert_many(connection, fresh)
+            written += len(fresh)
+        if not collided:
+            return written
+        rows = collided
+    raise GoliveError(f"no free id was found for {len(rows)} events in {_MAX_PROBES} tries")
+
+
+def _with_next_id(row: Row) -> Row:
+    _log.warning("two events had one id, %d: the later one gets another", row.id)
+    return row._replace(id=next_probe(row.id))
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    """Return PostgreSQL's code of the error, under whichever name its driver has it."""
+    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+
+
+def _one_line(error: Exception) -> str:
+    cause: Any = getattr(error, "orig", None) or error
+    return " ".join(f"{type(cause).__name__}: {cause}".split())[:500]

@@ -1,0 +1,218 @@
+"""One running pipeline: decides where an event goes, and owns the spool, the drain and the store."""
+
+import logging
+import os
+import queue
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
+from sqlalchemy import URL
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Session
+
+from golive import database, names, otel_logs, pipeline, transactions
+from golive.account import Account
+from golive.drain import Drain
+from golive.errors import ConfigurationError, SpoolFull
+from golive.events import KpiEvent, to_json
+from golive.otel_env import providers_from_environment
+from golive.otel_logs import LoggerProvider
+from golive.settings import Settings
+from golive.spool import Closed, NoRoom, Spool
+from golive.stores import open_store
+from golive.telemetry import Telemetry
+from golive.transactions import HeldEvents
+
+_log = logging.getLogger(__name__)
+
+_COMPLAIN_EVERY_S = 10.0
+_BLOCK_POLL_S = 0.01
+
+
+class Pipeline:
+    """Takes events to the store; a `transactions.Recorder`.
+
+    Args:
+        url: The event store.
+        settings: Sizes, times and policies.
+        account: Counts what becomes true.
+
+    Raises:
+        ConfigurationError: The store is of an unsupported kind, or no folder for the spool can be made.
+    """
+
+    def __init__(
+        self,
+        url: URL,
+        settings: Settings,
+        account: Account,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+    ) -> None:
+        self.url = url
+        self.settings = settings
+        self.account = account
+        self.abandoned: queue.SimpleQueue[HeldEvents] = queue.SimpleQueue()
+        self._same_database: dict[URL, bool] = {}
+        self._complaint_due = 0.0
+        self._providers = providers_from_environment()
+        self._store = open_store(url)
+        self._spool = _open_spool(settings, database.store_key(url))
+        self.telemetry = Telemetry(
+            account,
+            pipeline.backlog,
+            tracer_provider or self._providers.tracer,
+            meter_provider or self._providers.meter,
+            logger_provider or self._providers.logger,
+        )
+        self.drain = Drain(self._spool, self._store, account, self.telemetry.announce, self._decide_abandoned)
+        transactions.install()
+
+    def start(self) -> None:
+        """Start delivering; at the interpreter's very end events only go to the spool."""
+        try:
+            self.drain.start()
+        except RuntimeError:
+            _log.warning("the interpreter is ending: KPI events wait in the spool for the next process")
+
+    def record(self, event: KpiEvent, session: Session | None, *, may_raise: bool = True) -> None:
+        """Record an event: held with the session's transaction if its truth hangs on it, else at once (E1).
+
+        Raises:
+            SpoolFull: The spool is full, the policy is `raise`, and `may_raise`.
+        """
+        conditional = event.success is True or (event.success is None and event.value is not None)
+        if conditional and session is not None and transactions.hold(session, event, self):
+            return
+        self._record_durably(event, may_raise)
+
+    def insert(self, session: Session, held: Sequence[KpiEvent]) -> bool:
+        try:
+            bind = session.get_bind()
+        except UnboundExecutionError:  # several databases: which one is ours cannot be known
+            return False
+        return self._is_store(bind.engine.url) and self._store.insert(session.connection(), held)
+
+    def publish(self, inserted: Sequence[KpiEvent]) -> None:
+        for event in inserted:
+            self._count(event)
+            self.telemetry.announce(otel_logs.to_record(event))
+
+    def record_now(self, held: Sequence[KpiEvent]) -> None:
+        for event in held:
+            self._record_durably(event, may_raise=False)
+
+    def discard(self, count: int, reason: str) -> None:
+        if not count:
+            return
+        self.account.discard(count, reason)
+        if reason == names.DISCARD_UNCOMMITTED and self.account.discarded[reason] == count:
+            _log.warning(
+                "a session that had written was closed without commit or rollback: %d KPI events were "
+                "discarded with its writes (said once a process; golive_discarded_events_total counts on)", count
+            )  # fmt: skip
+
+    def backlog(self) -> tuple[int, float]:
+        """Return how many events wait in the spool, and the age of the oldest in seconds."""
+        return self.drain.pending(), self.drain.oldest_age_s()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Deliver everything now; return whether nothing is left."""
+        return self.drain.flush(timeout_s) and self.abandoned.empty()
+
+    def close(self) -> None:
+        """Deliver what can be delivered in `shutdown_seconds`, and leave the rest to the next process."""
+        self.flush(self.settings.shutdown_seconds)
+        self.drain.stop()
+        self._spool.close(remove=self.drain.own_pending() == 0)
+        self._store.shutdown()
+        for provider in self._providers:
+            if provider is not None:
+                provider.force_flush()  # type: ignore[union-attr]
+
+    def abandon_in_child(self) -> None:
+        """Let go of the parent's spools after a fork, touching nothing else of the parent's."""
+        self._spool.abandon_in_child()
+        self.drain.abandon_in_child()
+
+    def _record_durably(self, event: KpiEvent, may_raise: bool) -> None:
+        line = to_json(event)
+        deadline = time.monotonic() + self.settings.block_seconds
+        while True:
+            try:
+                self._spool.append(line)
+            except NoRoom as error:
+                if self.settings.when_full == "block" and time.monotonic() < deadline:
+                    time.sleep(_BLOCK_POLL_S)
+                    continue
+                self._refuse(error, may_raise)
+            except Closed:
+                self._hand_on(event, may_raise)
+            else:
+                self._count(event)
+                self.drain.notify()
+            return
+
+    def _hand_on(self, event: KpiEvent, may_raise: bool) -> None:
+        """Give an event that met a shutdown to the pipeline that comes after."""
+        successor = pipeline.current()
+        if successor is None:
+            self.discard(1, names.DISCARD_ERROR)
+        else:
+            successor._record_durably(event, may_raise)
+
+    def _refuse(self, error: NoRoom, may_raise: bool) -> None:
+        self.account.discard(1, names.DISCARD_DISK if error.disk else names.DISCARD_SPOOL_FULL)
+        if time.monotonic() >= self._complaint_due:
+            self._complaint_due = time.monotonic() + _COMPLAIN_EVERY_S
+            _log.error("KPI events are being lost: %s; %d wait for the store", error, self.drain.pending())
+        if may_raise and self.settings.when_full == "raise":
+            raise SpoolFull(f"the KPI event was not recorded: {error}") from error
+
+    def _count(self, event: KpiEvent) -> None:
+        series = self.account.count(event)
+        if event.duration_ms is not None:
+            self.telemetry.record_duration(series, event.outcome, event.duration_ms / 1000)
+
+    def _is_store(self, url: URL) -> bool:
+        known = self._same_database.get(url)
+        if known is None:
+            known = self._same_database[url] = database.same_database(url, self.url)
+        return known
+
+    def _decide_abandoned(self) -> None:
+        while True:
+            try:
+                held = self.abandoned.get_nowait()
+            except queue.Empty:
+                return
+            held.end_abandoned()
+
+
+def _open_spool(settings: Settings, key: str) -> Spool:
+    failures: list[str] = []
+    for base in [settings.spool_dir] if settings.spool_dir else _default_folders():
+        try:
+            return Spool(base / key, settings.spool_max_bytes)
+        except OSError as error:
+            failures.append(f"{base}: {error.strerror or error}")
+    raise ConfigurationError(f"spool_dir: expected a folder that can be written; {'; '.join(failures)}")
+
+
+def _default_folders() -> Iterator[Path]:
+    try:
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    except RuntimeError:  # a user without a home
+        state = None
+    if state:
+        yield Path(state) / "golive" / "spool"
+    shared = Path(tempfile.gettempdir()) / f"golive-{os.getuid()}"
+    shared.mkdir(mode=0o700, exist_ok=True)
+    # Anybody may make a folder of that name first: use it only if it is ours.
+    if shared.stat().st_uid == os.getuid() and not shared.is_symlink():
+        yield shared / "spool"

@@ -1,0 +1,309 @@
+"""The spool: where an acknowledged event waits on disk until the store has it (E4).
+
+    <spool_dir>/<store key>/          one folder per store, so that no event reaches another one's database
+        <random>/                     one folder per process
+            lock                      held by flock(2) while its process lives; holds the position reached
+            0000000001.log …          segments: "<crc32> <json>\n", appended with one write(2) each
+
+A write(2) that returned is in the page cache and survives `kill -9` of the process; a power failure may take
+the last seconds with it. A folder whose lock can be had belonged to a dead process: whoever has the lock
+delivers its events.
+"""
+
+import ctypes
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_log = logging.getLogger(__name__)
+
+_LOCK = "lock"
+_QUARANTINE = "quarantine.log"
+_READ_BYTES = 1 << 20
+_MAX_SEGMENT_BYTES = 4 << 20
+_MIN_SEGMENT_BYTES = 4 << 10
+
+
+# write(2) without letting go of the interpreter lock, as `os.write` does: a write to the page cache takes about a
+# microsecond, and a thread that is busy in Python would otherwise take the lock for its 5 ms at every event.
+_write = ctypes.PyDLL(None, use_errno=True).write
+_write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+_write.restype = ctypes.c_ssize_t
+
+
+class NoRoom(Exception):
+    """The event does not fit: the spools of this store have reached their bound, or the disk is full."""
+
+    def __init__(self, reason: str, *, disk: bool) -> None:
+        self.disk = disk
+        super().__init__(reason)
+
+
+class Closed(Exception):
+    """The spool was closed by a shutdown; the next pipeline has another."""
+
+
+class Position(NamedTuple):
+    """A place in a process's spool: up to there everything has been delivered."""
+
+    segment: int
+    offset: int
+
+
+class Batch(NamedTuple):
+    """Lines read from a spool: those intact, those that are not, and the position behind them."""
+
+    lines: list[bytes]
+    corrupt: list[bytes]
+    end: Position
+
+
+class SpoolFolder:
+    """The reading side of one process's folder; its lock is held as long as this object is open.
+
+    Used by one thread, the one that delivers.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+        self.position = _read_position(lock)
+
+    def pending(self) -> int:
+        """Count the lines not yet delivered, by reading them all."""
+        count = 0
+        for number in self.segments():
+            with _segment(self.path, number).open("rb") as file:
+                file.seek(self.position.offset if number == self.position.segment else 0)
+                while chunk := file.read(_READ_BYTES):
+                    count += chunk.count(b"\n")
+        return count
+
+    def segments(self) -> list[int]:
+        """Return the numbers of the segments not yet delivered in full, in order."""
+        numbers = sorted(int(file.stem) for file in self.path.glob("[0-9]*.log"))
+        return [number for number in numbers if number >= self.position.segment]
+
+    def read(self, max_lines: int) -> Batch | None:
+        """Return the next lines, at most `max_lines`; None if there is nothing more to read now."""
+        for number in self.segments():
+            start = self.position.offset if number == self.position.segment else 0
+            batch = _read_lines(_segment(self.path, number), number, start, max_lines)
+            if batch is not None:
+                return batch
+        return None
+
+    def acknowledge(self, position: Position) -> None:
+        """Record that everything before `position` is delivered; remove the segments before it."""
+        for number in self.segments():
+            if number < position.segment:
+                _segment(self.path, number).unlink(missing_ok=True)
+        self.position = position
+        os.pwrite(self._lock, b"%010d %012d\n" % position, 0)
+
+    def quarantine(self, raw: bytes) -> None:
+        """Keep what could not be delivered beside the spools, for a person to look at."""
+        with (self.path.parent / _QUARANTINE).open("ab") as file:
+            file.write(raw + b"\n")
+
+    def remove(self) -> None:
+        """Delete the folder, all of it delivered, and let go of the lock."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the lock and leave the folder to the next process."""
+        os.close(self._lock)
+
+
+class Spool:
+    """The spool of this process. `append` may be called from any thread; the rest by the delivering thread.
+
+    Args:
+        root: The folder of all spools of this store; made if missing, readable by its owner only.
+        max_bytes: Bound on the disk all spools under `root` take together.
+
+    Raises:
+        OSError: The folder cannot be made.
+    """
+
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self.root = root
+        self.max_bytes = max_bytes
+        self.appended = 0
+        self._segment_bytes = min(max(max_bytes // 16, _MIN_SEGMENT_BYTES), _MAX_SEGMENT_BYTES)
+        self._sealed_bytes = 0
+        self._size = 0
+        self._number = 0
+        self._file = -1
+        # Reentrant: a signal handler or a finalizer may record while its thread is recording.
+        self._mutex = threading.RLock()
+        self.folder = _create(root, secrets.token_hex(8))
+        try:
+            self._rotate()
+        except OSError:
+            self.folder.close()
+            raise
+
+    def append(self, line: bytes) -> None:
+        """Write one event, durable against the death of this process when it returns.
+
+        Raises:
+            NoRoom: The spool or the disk is full; nothing was written.
+            Closed: `close` was called before.
+        """
+        framed = b"%08x %b\n" % (zlib.crc32(line), line)
+        with self._mutex:
+            if self._file < 0:
+                raise Closed
+            if self._size and self._size + len(framed) > self._segment_bytes:
+                self._seal()
+            if self._sealed_bytes + self._size + len(framed) > self.max_bytes:
+                raise NoRoom(f"the spool has reached its bound of {self.max_bytes} bytes", disk=False)
+            written = _write(self._file, framed, len(framed))
+            if written < 0:
+                reason = os.strerror(ctypes.get_errno())
+                raise NoRoom(f"the spool cannot be written: {reason}", disk=True)
+            if written != len(framed):
+                os.ftruncate(self._file, self._size)
+                raise NoRoom("the disk is full", disk=True)
+            self._size += written
+            self.appended += 1
+
+    def measure(self) -> None:
+        """Take into account what the other spools of this store take on the disk, and what was delivered."""
+        with self._mutex:
+            total = sum(_size(file) for file in self.root.glob("*/*.log"))
+            self._sealed_bytes = max(total - self._size, 0)
+
+    def close(self, *, remove: bool) -> None:
+        """Close the spool; remove its folder (everything is delivered), or leave it to the next process."""
+        with self._mutex:
+            os.close(self._file)
+            self._file = -1
+            if remove:
+                self.folder.remove()
+            else:
+                self.folder.close()
+
+    def abandon_in_child(self) -> None:
+        """Let go of the parent's files after a fork, so that its lock ends with the parent."""
+        os.close(self._file)
+        self.folder.close()
+
+    def _seal(self) -> None:
+        try:
+            self._rotate()
+        except OSError as error:
+            raise NoRoom(f"no new segment could be made: {error.strerror}", disk=True) from error
+
+    def _rotate(self) -> None:
+        path = _segment(self.folder.path, self._number + 1)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._number = file, self._number + 1
+        self._size = 0
+        self.measure()
+
+
+def orphans(root: Path) -> Iterator[SpoolFolder]:
+    """Yield the spools under `root` whose process is dead, each with its lock taken over."""
+    for path in sorted(root.iterdir(), key=_age_order):
+        if not path.is_dir():
+            continue
+        if path.name.startswith("."):
+            _remove_if_stale(path)
+            continue
+        lock = _try_lock(path / _LOCK)
+        if lock is not None:
+            yield SpoolFolder(path, lock)
+
+
+def _create(root: Path, name: str) -> SpoolFolder:
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Locked before it has its name: nobody can take it for a dead process's.
+    hidden = root / f".{name}"
+    hidden.mkdir(mode=0o700)
+    lock = os.open(hidden / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    path = hidden.rename(root / name)
+    return SpoolFolder(path, lock)
+
+
+def _try_lock(path: Path) -> int | None:
+    try:
+        lock = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _read_lines(path: Path, number: int, start: int, max_lines: int) -> Batch | None:
+    """Read complete lines from `start`; a torn last line was never acknowledged and is left alone."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(_READ_BYTES)
+            while data and b"\n" not in data and (more := file.read(_READ_BYTES)):
+                data += more
+    except FileNotFoundError:
+        return None
+    raw_lines = data.split(b"\n", max_lines)[:-1]
+    if not raw_lines:
+        return None
+    lines = [line[9:] for line in raw_lines if _intact(line)]
+    corrupt = [] if len(lines) == len(raw_lines) else [line for line in raw_lines if not _intact(line)]
+    end = start + sum(len(line) + 1 for line in raw_lines)
+    return Batch(lines, corrupt, Position(number, end))
+
+
+def _intact(line: bytes) -> bool:
+    try:
+        return int(line[:8], 16) == zlib.crc32(line[9:])
+    except ValueError:
+        return False
+
+
+def _read_position(lock: int) -> Position:
+    try:
+        segment, offset = os.pread(lock, 64, 0).split()
+        return Position(int(segment), int(offset))
+    except ValueError:  # new, or torn: reading again from the start is safe, ids make it idempotent
+        return Position(0, 0)
+
+
+def _segment(folder: Path, number: int) -> Path:
+    return folder / f"{number:010d}.log"
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _age_order(path: Path) -> float:
+    try:
+        return path.stat().st_ctime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _remove_if_stale(path: Path) -> None:
+    if time.time() - _age_order(path) > 60:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""How the SDK finds the exporter that writes to an event store: by entry point, as OpenTelemetry does."""
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from sqlalchemy import URL, Connection
+
+from golive.errors import ConfigurationError
+from golive.events import KpiEvent
+from golive.otel_logs import LogRecordExportResult, ReadableLogRecord
+
+ENTRY_POINT_GROUP = "golive.event_stores"
+
+
+class EventStore(Protocol):
+    """An OpenTelemetry `LogRecordExporter` that can also take part in a business transaction.
+
+    `export` is called on the drain's thread and may block; `insert` on the thread that commits.
+    """
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Write a batch, each event once however often it is exported. Never raises."""
+
+    def insert(self, connection: Connection, events: Sequence[KpiEvent]) -> bool:
+        """Insert in the connection's open transaction, by one statement.
+
+        Returns False, with nothing done and the transaction intact, where that is not possible.
+        """
+
+    def shutdown(self) -> None:
+        """Close the connections to the store."""
+
+
+def open_store(url: URL) -> EventStore:
+    """Return the exporter for this database.
+
+    Raises:
+        ConfigurationError: No installed exporter writes to such a database.
+    """
+    backend = url.get_backend_name()
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=backend):
+        store: EventStore = entry_point.load()(url)
+        return store
+    raise ConfigurationError(f"no exporter for {backend!r} databases is installed")

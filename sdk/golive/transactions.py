@@ -1,0 +1,245 @@
+"""Truth (E1): success and value events share the fate of the transaction they are emitted in.
+
+Events are held per transaction and savepoint. Just before the commit they are inserted in the very same
+transaction; a rollback, of a savepoint too, discards them. A session that ends with neither had its
+transaction undone: its events are discarded if it wrote anything, and recorded if it had only read.
+
+SQLAlchemy's session events carry this. `after_rollback` and `after_commit` come before
+`after_transaction_end`, so whatever is still held at a root's end met neither.
+"""
+
+import contextlib
+import logging
+import queue
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+
+from golive import names
+from golive.errors import InvalidEvent
+from golive.events import KpiEvent
+
+_log = logging.getLogger(__name__)
+
+_HELD = "golive.held"
+_CHANGES = "golive.changes"
+
+
+class Recorder(Protocol):
+    """What a pipeline does with events whose transaction has been decided. No method raises but `insert`."""
+
+    abandoned: "queue.SimpleQueue[HeldEvents]"
+
+    def insert(self, session: Session, held: Sequence[KpiEvent]) -> bool:
+        """Insert into the session's own transaction; return False where that cannot be done, nothing done."""
+
+    def publish(self, inserted: Sequence[KpiEvent]) -> None:
+        """Count and announce events whose rows have been committed."""
+
+    def record_now(self, held: Sequence[KpiEvent]) -> None:
+        """Record events that are true."""
+
+    def discard(self, count: int, reason: str) -> None:
+        """Count events that turned out not to be true."""
+
+
+class HeldEvents:
+    """The events held for one session's root transaction, by the savepoint they were emitted in."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        # By id(), for a reference to a SessionTransaction would keep its session alive.
+        self.levels: dict[int, list[KpiEvent]] = {}
+        self.inserted: list[KpiEvent] = []
+        self.connections: list[Connection] = []
+        self.wrote: bool | None = None
+        self.finalizer: Any = None
+
+    def add(self, transaction: SessionTransaction, held: KpiEvent) -> None:
+        self.levels.setdefault(id(transaction), []).append(held)
+
+    def take(self) -> list[KpiEvent]:
+        """Return all that is held, and hold it no longer."""
+        taken = [held for level in self.levels.values() for held in level]
+        self.levels.clear()
+        return taken
+
+    def watch(self, connection: Connection, changes_before: int | None) -> None:
+        """Find out at the connection's rollback whether its transaction wrote anything."""
+        self.connections.append(connection)
+
+        def before_rollback(rolled_back: Connection) -> None:
+            self.wrote = bool(self.wrote) or _wrote(rolled_back, changes_before)
+
+        event.listen(connection, "rollback", before_rollback)
+
+    def end_undecided(self) -> None:
+        """Decide on what is left after an end without commit or rollback."""
+        self.recorder.discard(len(self.inserted), names.DISCARD_ROLLBACK)
+        undecided = self.take()
+        if not undecided:
+            return
+        if self.wrote if self.wrote is not None else bool(self.connections):
+            self.recorder.discard(len(undecided), names.DISCARD_UNCOMMITTED)
+        else:
+            self.recorder.record_now(undecided)
+
+    def end_abandoned(self) -> None:
+        """Decide for a session that was garbage collected; called by the drain, never by the collector."""
+        for connection in self.connections:
+            # An asynchronous driver cannot be asked outside its event loop.
+            can_ask = (
+                not connection.dialect.is_async and not connection.closed and connection.in_transaction()
+            )
+            self.wrote = bool(self.wrote) or not can_ask or _wrote(connection, None)
+            if not connection.dialect.is_async:
+                with contextlib.suppress(Exception):
+                    connection.close()
+        self.end_undecided()
+
+
+def session_of(db: object) -> Session | None:
+    """Return the session behind what a helper was given as `db`; None for None.
+
+    Raises:
+        InvalidEvent: It is none of SQLAlchemy's sessions.
+    """
+    if db is None or isinstance(db, Session):
+        return db
+    if isinstance(db, scoped_session | async_scoped_session):
+        return session_of(db.registry())
+    if isinstance(db, AsyncSession):
+        return db.sync_session
+    raise InvalidEvent("db", "a Session, AsyncSession, scoped_session or None", type(db).__name__)
+
+
+def hold(session: Session, held_event: KpiEvent, recorder: Recorder) -> bool:
+    """Hold an event until the session's open transaction is decided; return False if it has none."""
+    root = session.get_transaction()
+    if root is None:
+        return False
+    held: HeldEvents | None = session.info.get(_HELD)
+    if held is None:
+        held = session.info[_HELD] = HeldEvents(recorder)
+        held.finalizer = weakref.finalize(session, recorder.abandoned.put, held)
+        # No public attribute tells a running transaction's connections without opening one.
+        for key in list(getattr(root, "_connections", ())):
+            if isinstance(key, Connection):
+                held.watch(key, session.info.get(_CHANGES))
+    held.add(session.get_nested_transaction() or root, held_event)
+    return True
+
+
+def install() -> None:
+    """Listen to every session of the process; a session without held events costs a dictionary look-up."""
+    for name, listener in _LISTENERS.items():
+        if not event.contains(Session, name, listener):
+            event.listen(Session, name, listener)
+
+
+def _after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    changes = _changes(connection)
+    session.info[_CHANGES] = changes
+    held: HeldEvents | None = session.info.get(_HELD)
+    if held is not None and connection not in held.connections:
+        held.watch(connection, changes)
+
+
+def _before_commit(session: Session) -> None:
+    held: HeldEvents | None = session.info.get(_HELD)
+    if held is None or session.in_nested_transaction():
+        return
+    # What the flush emits must be in the insert, and SQLAlchemy would flush only after this hook.
+    session.flush()
+    if any(held.levels.values()):
+        pending = held.take()
+        if held.recorder.insert(session, pending):
+            held.inserted += pending
+        else:
+            held.levels[0] = pending
+
+
+def _after_commit(session: Session) -> None:
+    held: HeldEvents | None = session.info.get(_HELD)
+    if held is None or session.in_nested_transaction():
+        return
+    inserted, held.inserted = held.inserted, []
+    held.recorder.publish(inserted)
+    held.recorder.record_now(held.take())
+
+
+def _after_rollback(session: Session) -> None:
+    held: HeldEvents | None = session.info.get(_HELD)
+    if held is None:
+        return
+    nested = session.get_nested_transaction()
+    if nested is not None:
+        held.recorder.discard(len(held.levels.pop(id(nested), ())), names.DISCARD_ROLLBACK)
+    else:
+        held.recorder.discard(len(held.take()) + len(held.inserted), names.DISCARD_ROLLBACK)
+        held.inserted = []
+
+
+def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
+    held: HeldEvents | None = session.info.get(_HELD)
+    if held is None:
+        return
+    if transaction.parent is not None:
+        # A released savepoint's events belong to what is around it; a closed one's are decided with it.
+        for kept in held.levels.pop(id(transaction), ()):
+            held.add(_enclosing(transaction), kept)
+        return
+    del session.info[_HELD]
+    held.finalizer.detach()
+    held.end_undecided()
+
+
+def _enclosing(transaction: SessionTransaction) -> SessionTransaction:
+    parent = transaction.parent
+    while parent is not None and parent.parent is not None and not parent.nested:
+        parent = parent.parent
+    return parent or transaction
+
+
+def _changes(connection: Connection) -> int | None:
+    """Return SQLite's count of rows changed on this connection so far; None on other databases."""
+    if connection.dialect.name != "sqlite":
+        return None
+    return getattr(connection.connection.driver_connection, "total_changes", None)
+
+
+def _wrote(connection: Connection, changes_before: int | None) -> bool:
+    """Return whether the connection's open transaction has written; True where that cannot be known.
+
+    SQLite opens a transaction at the first write (unless the application does so itself) and counts changed
+    rows. PostgreSQL gives a transaction an id once it writes or locks a row.
+    """
+    try:
+        if connection.dialect.name == "sqlite":
+            driver: Any = connection.connection.driver_connection
+            if not driver.in_transaction:
+                return False
+            return changes_before is None or driver.total_changes > changes_before
+        if connection.dialect.name == "postgresql":
+            cursor = connection.connection.cursor()
+            try:
+                cursor.execute("SELECT txid_current_if_assigned() IS NOT NULL")
+                return bool(cursor.fetchone()[0])  # type: ignore[index]
+            finally:
+                cursor.close()
+    except Exception:  # an aborted or broken transaction cannot be asked
+        _log.debug("a transaction could not be asked whether it wrote", exc_info=True)
+    return True
+
+
+_LISTENERS: dict[str, Callable[..., None]] = {
+    "after_begin": _after_begin,
+    "before_commit": _before_commit,
+    "after_commit": _after_commit,
+    "after_rollback": _after_rollback,
+    "after_transaction_end": _after_transaction_end,
+}
