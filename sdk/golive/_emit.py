@@ -30,6 +30,8 @@ class Subject(NamedTuple):
     metric: str
     actor: str | None
     correlation_id: str | None
+    inherited: bool
+    """Whether the correlation id was in force, not given."""
 
     @classmethod
     def check(cls, domain: object, metric: object, actor: object, correlation_id: object) -> "Subject":
@@ -39,11 +41,14 @@ class Subject(NamedTuple):
             check_metric(metric)
             if len(_checked) < _CHECKED_MAX:
                 _checked.add((domain, metric))
+        given = check_correlation_id(correlation_id)
+        in_force = current_correlation_id() if given is None else None
         return cls(
             domain,  # type: ignore[arg-type]
             metric,  # type: ignore[arg-type]
             check_actor(actor),
-            check_correlation_id(correlation_id) or current_correlation_id(),
+            given or in_force,
+            in_force is not None,
         )
 
     @property
@@ -146,7 +151,8 @@ def _instant_span(
     if value is not None:
         attributes[names.VALUE] = value
     try:
-        running.telemetry.join()
+        if subject.inherited:
+            running.telemetry.stamp_spans()
         span = running.telemetry.tracer.start_span(subject.span_name, attributes=attributes)
         if success is False:
             span.set_status(Status(StatusCode.ERROR))

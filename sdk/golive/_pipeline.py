@@ -113,9 +113,10 @@ class Pipeline:
         self.account.discard(count, reason)
         if reason == names.DISCARD_UNCOMMITTED and self.account.discarded[reason] == count:
             _log.warning(
-                "a session that had written was closed without commit or rollback: %d KPI events were "
-                "discarded with its writes (said once a process; golive_discarded_events_total counts on)", count
-            )  # fmt: skip
+                "a session that had written ended without commit or rollback: its %d KPI events were discarded "
+                "(said once a process; golive_discarded_events_total counts on)",
+                count,
+            )
 
     def backlog(self) -> tuple[int, float]:
         """Return how many events wait in the spool, and the age of the oldest in seconds."""

@@ -9,11 +9,14 @@
 The id travels as an entry of OpenTelemetry Baggage, so every propagator and instrumentation passes it on.
 """
 
+import threading
 import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from opentelemetry import baggage, context, propagate
+from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.context import Context
 
 from golive import names
@@ -57,6 +60,7 @@ def correlation(correlation_id: str | None = None) -> Iterator[str]:
 
 def with_correlation(correlation_id: str, in_context: Context | None = None) -> Context:
     """Return a context that carries the id; the current one stays as it is."""
+    stamp_spans_of(trace.get_tracer_provider())
     return baggage.set_baggage(names.CORRELATION_ID, correlation_id, in_context)
 
 
@@ -76,3 +80,47 @@ def outgoing_headers() -> dict[str, str]:
     headers: dict[str, str] = {}
     propagate.inject(headers)
     return headers
+
+
+class CorrelationSpanProcessor:
+    """Gives every span started inside a correlation its `golive.correlation_id`.
+
+    An OpenTelemetry `SpanProcessor` by its methods: a correlation travels without the SDK, too.
+    """
+
+    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
+        """Called on the thread that starts the span."""
+        correlation_id = current_correlation_id(parent_context)
+        if correlation_id is not None:
+            span.set_attribute(names.CORRELATION_ID, correlation_id)
+
+    def _on_ending(self, span: Any) -> None:
+        pass
+
+    def on_end(self, span: Any) -> None:
+        """Nothing to do."""
+
+    def shutdown(self) -> None:
+        """Nothing to do."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing to do."""
+        return True
+
+
+_lock = threading.Lock()
+_stamped: "weakref.WeakSet[trace.TracerProvider]" = weakref.WeakSet()
+
+
+def stamp_spans_of(provider: trace.TracerProvider) -> None:
+    """Let a provider's spans carry the correlation id from now on; a provider of no SDK has no spans to stamp.
+
+    Done when the first correlation is met, so that an application without any pays nothing for it.
+    """
+    if provider in _stamped or not hasattr(provider, "add_span_processor"):
+        return
+    with _lock:
+        if provider in _stamped:
+            return
+        _stamped.add(provider)
+    provider.add_span_processor(CorrelationSpanProcessor())

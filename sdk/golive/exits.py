@@ -21,8 +21,12 @@ from types import FrameType
 _installed = False
 
 
-def install(at_exit: Callable[[], object], before_fork: Callable[[], None],
-            after_fork_in_parent: Callable[[], None], after_fork_in_child: Callable[[], None]) -> None:  # fmt: skip
+def install(
+    at_exit: Callable[[], object],
+    before_fork: Callable[[], None],
+    after_fork_in_parent: Callable[[], None],
+    after_fork_in_child: Callable[[], None],
+) -> None:
     """Call the hooks at the ends of this process; may be called again, in a child as well."""
     global _installed
     if not _installed:

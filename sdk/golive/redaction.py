@@ -18,7 +18,7 @@ _WORDS = {"pwd", "pw", "auth", "bearer", "jwt", "cookie", "ssn", "card", "cvv", 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NOT_ALNUM = re.compile(r"[^a-z0-9]+")
 
-_KEY_IN_TEXT = (  # noqa: S105 - a pattern
+_KEY_IN_TEXT = (
     r"[\w.-]*(?:pass(?:word|wd|phrase)|secret|token|authorization|credential|api[_-]?key|access[_-]?key"
     r"|private[_-]?key|\bssn\b|\bpwd\b|\bcvv\b)[\w.-]*"
 )

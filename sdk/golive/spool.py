@@ -32,8 +32,8 @@ _MAX_SEGMENT_BYTES = 4 << 20
 _MIN_SEGMENT_BYTES = 4 << 10
 
 
-# write(2) without letting go of the interpreter lock, as `os.write` does: a write to the page cache takes about a
-# microsecond, and a thread that is busy in Python would otherwise take the lock for its 5 ms at every event.
+# write(2) that keeps the interpreter lock, which `os.write` lets go: a write to the page cache takes about a
+# microsecond, and a thread that is busy in Python would take the lock for its 5 ms at every event.
 _write = ctypes.PyDLL(None, use_errno=True).write
 _write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
 _write.restype = ctypes.c_ssize_t

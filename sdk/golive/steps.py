@@ -141,7 +141,8 @@ class _Run:
         try:
             running = pipeline.current(db)
             if running is not None:
-                running.telemetry.join()
+                if self._subject.correlation_id is not None:
+                    running.telemetry.stamp_spans()
                 self._span = running.telemetry.tracer.start_span(
                     self._subject.span_name, in_step, attributes=self._subject.attributes()
                 )

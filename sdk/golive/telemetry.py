@@ -7,37 +7,20 @@ the `Account`, so that a metric cannot disagree with what was recorded (E2).
 
 import logging
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from opentelemetry import metrics, trace
-from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from golive import names, otel_logs
 from golive.account import Account, Series
-from golive.correlation import current_correlation_id
+from golive.correlation import stamp_spans_of
 from golive.otel_logs import LoggerProvider, LogRecord
 
 _log = logging.getLogger(__name__)
 
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
-
-class CorrelationSpanProcessor(SpanProcessor):
-    """Gives every span started inside a correlation its `golive.correlation_id` (E9)."""
-
-    def on_start(self, span: Any, parent_context: Context | None = None) -> None:
-        """Called on the thread that starts the span."""
-        correlation_id = current_correlation_id(parent_context)
-        if correlation_id is not None:
-            span.set_attribute(names.CORRELATION_ID, correlation_id)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Nothing to do."""
 
 
 class Telemetry:
@@ -59,18 +42,13 @@ class Telemetry:
     ) -> None:
         self._tracer_provider = tracer_provider
         self.tracer = trace.get_tracer(names.SCOPE, tracer_provider=tracer_provider)
-        self._joined: object = None
-        self.join()
         self._logger = (logger_provider or otel_logs.get_logger_provider()).get_logger(names.SCOPE)
         self._durations = _instruments(meter_provider).attach(account, backlog)
         self._announce_failed = False
 
-    def join(self) -> None:
-        """Make spans inside a correlation carry its id, also under a provider that was set just now."""
-        provider = self._tracer_provider or trace.get_tracer_provider()
-        if provider is not self._joined:
-            self._joined = provider
-            _join_tracer_provider(provider)
+    def stamp_spans(self) -> None:
+        """Let spans carry the correlation id in force (E9); called when one is met."""
+        stamp_spans_of(self._tracer_provider or trace.get_tracer_provider())
 
     def announce(self, record: LogRecord) -> None:
         """Emit the OpenTelemetry event of a KPI event. Never raises: processors are the application's."""
@@ -166,7 +144,6 @@ _lock = threading.Lock()
 # One entry a provider, None for the global one: to make an instrument twice would count twice. Providers live
 # as long as the process, as a rule.
 _instruments_of: dict[MeterProvider | None, _Instruments] = {}
-_joined_providers: "weakref.WeakSet[TracerProvider]" = weakref.WeakSet()
 
 
 def _instruments(meter_provider: MeterProvider | None) -> _Instruments:
@@ -176,15 +153,6 @@ def _instruments(meter_provider: MeterProvider | None) -> _Instruments:
         if given not in _instruments_of:
             _instruments_of[given] = _Instruments(metrics.get_meter(names.SCOPE, meter_provider=given))
         return _instruments_of[given]
-
-
-def _join_tracer_provider(provider: TracerProvider) -> None:
-    add_span_processor = getattr(provider, "add_span_processor", None)
-    with _lock:
-        if add_span_processor is None or provider in _joined_providers:
-            return
-        _joined_providers.add(provider)
-    add_span_processor(CorrelationSpanProcessor())
 
 
 def _labels(series: Series, outcome: str | None = None) -> Mapping[str, str]:

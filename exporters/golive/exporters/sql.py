@@ -165,7 +165,8 @@ class SqlLogRecordExporter(LogRecordExporter):
 
 
 _SCHEMA_OF_TABLE = text(
-    "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('kpi_event')"
+    "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE c.oid = to_regclass('kpi_event')"
 )
 
 
