@@ -113,8 +113,8 @@ class Pipeline:
         self.account.discard(count, reason)
         if reason == names.DISCARD_UNCOMMITTED and self.account.discarded[reason] == count:
             _log.warning(
-                "a session that had written ended without commit or rollback: its %d KPI events were discarded "
-                "(said once a process; golive_discarded_events_total counts on)",
+                "a session that had written ended without commit or rollback: its %d KPI events were "
+                "discarded (said once a process; golive_discarded_events_total counts on)",
                 count,
             )
 

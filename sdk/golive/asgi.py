@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from opentelemetry import context, propagate, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
 
 from golive import names, pipeline
@@ -30,6 +32,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_BAGGAGE = W3CBaggagePropagator()
 _HEADER = names.CORRELATION_HEADER.lower().encode()
 
 
@@ -38,7 +41,8 @@ class CorrelationMiddleware:
 
     The id comes from W3C baggage, else from `X-Correlation-ID`, else it is fresh. One that is over 128
     characters or unprintable is replaced by a fresh one, with a warning in the log. At the server's shutdown
-    the pipeline is shut down, which delivers what is left: uvicorn ends with a raw SIGTERM, which leaves exit handlers no turn.
+    the pipeline is shut down, which delivers what is left: uvicorn ends with a raw SIGTERM, and exit
+    handlers have no turn.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -57,13 +61,24 @@ class CorrelationMiddleware:
         extracted = propagate.extract(headers, getter=_HEADERS)
         correlation_id = _correlation_id(current_correlation_id(extracted), _header(headers, _HEADER))
         # An instrumentation around this middleware has already made the request's span current: keep it.
-        traced = trace.get_current_span().get_span_context().is_valid
-        base = context.get_current() if traced else extracted
-        token = context.attach(with_correlation(correlation_id, base))
+        span = trace.get_current_span()
+        traced = span.get_span_context().is_valid
+        correlated = with_correlation(correlation_id, context.get_current() if traced else extracted)
+        span.set_attribute(names.CORRELATION_ID, correlation_id)
+        token = context.attach(correlated)
         try:
-            await self.app(scope, receive, _answering_with(correlation_id, send))
+            await self.app(_with_baggage(scope, correlated), receive, _answering_with(correlation_id, send))
         finally:
             context.detach(token)
+
+
+def _with_baggage(scope: Scope, correlated: Context) -> Scope:
+    """Return the scope with the id in its baggage header: FastAPI, for one, reads the headers once more."""
+    carrier: dict[str, str] = {}
+    _BAGGAGE.inject(carrier, correlated)
+    others = [(name, value) for name, value in scope["headers"] if name.lower() != b"baggage"]
+    added = [(name.encode(), value.encode("latin-1")) for name, value in carrier.items()]
+    return {**scope, "headers": others + added}
 
 
 def _correlation_id(from_baggage: str | None, from_header: str | None) -> str:
@@ -73,7 +88,7 @@ def _correlation_id(from_baggage: str | None, from_header: str | None) -> str:
             if accepted:
                 return accepted
             _log.warning(
-                "an incoming correlation id was replaced: %d characters, %.80s", len(given), ascii(given)
+                "an incoming correlation id of %d characters was replaced: %.80s", len(given), ascii(given)
             )
     return new_correlation_id()
 

@@ -113,7 +113,7 @@ _stamped: "weakref.WeakSet[trace.TracerProvider]" = weakref.WeakSet()
 
 
 def stamp_spans_of(provider: trace.TracerProvider) -> None:
-    """Let a provider's spans carry the correlation id from now on; a provider of no SDK has no spans to stamp.
+    """Let a provider's spans carry the correlation id from now on; without the SDK there are none.
 
     Done when the first correlation is met, so that an application without any pays nothing for it.
     """

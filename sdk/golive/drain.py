@@ -26,6 +26,7 @@ MAX_PAUSE_S = 0.05
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 30.0
 ORPHANS_EVERY_S = 5.0
+COMPLAIN_EVERY_S = 60.0
 
 
 class Drain:
@@ -60,6 +61,7 @@ class Drain:
         self._orphan_events = 0
         self._orphans_due = 0.0
         self._failures = 0
+        self._complaint_due = 0.0
         self._oldest_ns: int | None = None
         self._wake = threading.Event()
         self._stopping = False
@@ -141,8 +143,8 @@ class Drain:
             started, appended = time.monotonic(), self._spool.appended
             try:
                 worked = self._round()
-            except Exception:
-                _log.exception("the golive drain failed; it goes on")
+            except Exception as error:
+                self._complain(error)
                 worked = None
             with self._progress:
                 self._progress.notify_all()
@@ -226,6 +228,12 @@ class Drain:
             self._orphan_events += orphan.pending()
         self._spool.measure()
         self._orphans_due = time.monotonic() + ORPHANS_EVERY_S
+
+    def _complain(self, error: Exception) -> None:
+        self._failures += 1
+        if time.monotonic() >= self._complaint_due:
+            self._complaint_due = time.monotonic() + COMPLAIN_EVERY_S
+            _log.error("the golive drain failed, and will try again", exc_info=error)
 
     def _back_off(self) -> None:
         if self._hurry.is_set():

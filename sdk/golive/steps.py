@@ -63,7 +63,7 @@ class kpi_timed_step:
 
     Raises:
         InvalidEvent: An argument cannot be part of a KPI event; the step has not begun.
-        SpoolFull: At its end, if the spool is full, the policy is `raise` and no other exception is under way.
+        SpoolFull: At its end, if the spool is full, the policy is `raise` and no exception is under way.
     """
 
     def __init__(

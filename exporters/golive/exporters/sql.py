@@ -34,6 +34,7 @@ _COMPLAIN_EVERY_S = 60.0
 _RECHECK_S = 5.0
 _READ_ONLY_TRANSACTION = "25006"
 _MAX_PROBES = 64
+_MAX_RACES = 20
 
 
 class SqlLogRecordExporter(LogRecordExporter):
@@ -86,10 +87,8 @@ class SqlLogRecordExporter(LogRecordExporter):
         except Exception as error:
             if not self._is_integrity_error(error):
                 raise
-        else:
-            return len(rows)
-        with self._engine.begin() as connection:
-            return _write_deduplicated(statements, connection, rows)
+            return self._write_deduplicated(statements, rows)
+        return len(rows)
 
     def insert(self, connection: Connection, events: Sequence[KpiEvent]) -> bool:
         """Insert in the open transaction of a business connection to this database, by one statement.
@@ -116,7 +115,7 @@ class SqlLogRecordExporter(LogRecordExporter):
             inserted = statements.insert_new(connection, rows)
             for _ in range(_MAX_PROBES):
                 # The ids are fresh: one that is taken is another event's, never this one's.
-                rows = [_with_next_id(row) for row in rows if row.id not in inserted]
+                rows = [row._replace(id=next_probe(row.id)) for row in rows if row.id not in inserted]
                 if not rows:
                     break
                 inserted = statements.insert_new(connection, rows)
@@ -134,6 +133,17 @@ class SqlLogRecordExporter(LogRecordExporter):
     def shutdown(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+    def _write_deduplicated(self, statements: SqliteRows | PostgresRows, rows: Sequence[Row]) -> int:
+        for _ in range(_MAX_RACES):
+            try:
+                with self._engine.begin() as connection:
+                    return _insert_missing(statements, connection, rows)
+            except Exception as error:
+                # Another process took one of the ids between the look and the insert: look again.
+                if not self._is_integrity_error(error):
+                    raise
+        raise GoliveError(f"other writers took the ids of {len(rows)} events, {_MAX_RACES} times in a row")
 
     def _statements(self) -> SqliteRows | PostgresRows:
         """Return the statements for this store, its schema once checked."""
@@ -181,13 +191,13 @@ def _event_of(record: ReadableLogRecord) -> KpiEvent | None:
     return event
 
 
-def _write_deduplicated(
+def _insert_missing(
     statements: SqliteRows | PostgresRows, connection: Connection, rows: Sequence[Row]
 ) -> int:
-    """Write those of the rows that are not there yet; return how many."""
+    """Insert those of the rows that are not there yet; return how many."""
     written = 0
     there: dict[int, Row] = {}
-    for _ in range(_MAX_PROBES):
+    for probe in range(_MAX_PROBES):
         there.update(statements.select(connection, {row.id for row in rows} - there.keys()))
         fresh: list[Row] = []
         collided: list[Row] = []
@@ -197,19 +207,16 @@ def _write_deduplicated(
                 there[row.id] = row
                 fresh.append(row)
             elif not other.is_same_event(row):
-                collided.append(_with_next_id(row))
+                collided.append(row._replace(id=next_probe(row.id)))
         if fresh:
             statements.insert_many(connection, fresh)
             written += len(fresh)
         if not collided:
             return written
+        if not probe:
+            _log.warning("%d events had ids of other events, and get others", len(collided))
         rows = collided
     raise GoliveError(f"no free id was found for {len(rows)} events in {_MAX_PROBES} tries")
-
-
-def _with_next_id(row: Row) -> Row:
-    _log.warning("two events had one id, %d: the later one gets another", row.id)
-    return row._replace(id=next_probe(row.id))
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

@@ -1,0 +1,76 @@
+# `make` lists the targets. All of them work in .venv, which the first one makes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+# -qq: errors only, for what pip warns of is nothing the reader can mend.
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+
+# The first of these that runs and is new enough; PYTHON=… on the command line has the last word.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$python" && break; \
+	done)
+
+TEST_WORKERS ?= 2
+LOG ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Two stamps, because the demo needs neither the linters nor a PostgreSQL server.
+$(VENV)/.pip:
+	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "golive needs Python 3.11 or newer, and found $(or $(PYTHON),none): install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; \
+	fi
+	@echo "making $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@$(PIP) install --upgrade 'pip>=25.1'  # older ones know no dependency groups
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.pip pyproject.toml examples/deal_desk/requirements.txt
+	@echo "installing golive[all]"
+	@$(PIP) install --editable '.[all]' --requirement examples/deal_desk/requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.pip pyproject.toml
+	@echo "installing golive and its development tools"
+	@$(PIP) install --editable '.[all]' --group dev
+	@touch $@
+
+.PHONY: demo
+demo: $(VENV)/.demo ## run the example deal desk; with LOG=path replay that event log instead
+	@$(BIN)/python -m examples.deal_desk.demo $(if $(LOG),--log "$(LOG)")
+
+.PHONY: test
+test: $(VENV)/.dev ## run every test but the long fault runs
+	@$(BIN)/python -m pytest -m "not faults" -n $(TEST_WORKERS) --dist loadfile
+
+.PHONY: test-faults
+test-faults: $(VENV)/.dev ## kill, stop and starve processes; takes minutes
+	@$(BIN)/python -m pytest -m faults
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff, mypy --strict, and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/.dev ## format, and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: $(VENV)/.dev ## measure against raw OpenTelemetry, COPY and the ORM
+	@$(BIN)/python bench/run.py
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	@rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,176 @@
+"""The event store as a database: its URL, its engine, its schema.
+
+from golive import database
+
+url = database.normalise_url("postgresql+asyncpg://app@db/deals")
+database.upgrade(url)                       # what `golive db upgrade` does
+engine = database.create_store_engine(url)  # synchronous, whatever the application uses
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from golive._database_url import normalise_url, same_database, sqlite_path, store_key
+from golive.errors import ConfigurationError, SchemaError
+
+__all__ = [
+    "HEAD",
+    "VERSION_TABLE",
+    "check_schema",
+    "create_store_engine",
+    "migrating",
+    "normalise_url",
+    "same_database",
+    "store_key",
+    "upgrade",
+]
+
+HEAD: Final = "0001"
+"""The newest revision, kept here so that a check need not import Alembic. Revisions sort as text."""
+
+VERSION_TABLE: Final = "golive_alembic_version"
+"""Not Alembic's usual name: the application may keep its own revisions in the same database."""
+
+_BUSY_TIMEOUT_S = 5.0
+_MIGRATION_TIMEOUT_S = 600.0
+"""How long a process waits for another one that is migrating; adopting many million rows takes minutes."""
+_MIGRATION_LOCK = int.from_bytes(b"golivedb")
+_UNDEFINED_TABLE = "42P01"
+
+# Alembic keeps the migration that runs in a global of its module.
+_one_migration = threading.Lock()
+
+
+def create_store_engine(url: URL) -> Engine:
+    """Return an engine for the store, of few connections that any thread may use.
+
+    Raises:
+        ConfigurationError: The driver is not installed.
+    """
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(
+            url, pool_size=2, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+        )
+        event.listen(engine, "connect", _set_up_sqlite)
+        return engine
+    connect_args: dict[str, Any] = {}
+    if "connect_timeout" not in url.query:
+        connect_args["connect_timeout"] = 5
+    if "application_name" not in url.query:
+        connect_args["application_name"] = "golive"
+    try:
+        return create_engine(url, pool_size=2, max_overflow=3, pool_pre_ping=True, connect_args=connect_args)
+    except ImportError as error:
+        raise ConfigurationError("PostgreSQL needs its driver: pip install 'golive[postgres]'") from error
+
+
+def upgrade(url: URL) -> None:
+    """Bring the schema to the newest revision; nothing happens if it is there, or is newer.
+
+    Several processes may call it at once: one migrates, the others wait for it. An SQLite file is made, with
+    its folders. Tables an application already has are adopted, with every row.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses.
+    """
+    _make_folder(url)
+    engine = create_store_engine(url)
+    try:
+        with engine.connect() as connection:
+            check_schema(connection)
+    except SchemaError:
+        _migrate(url)
+    finally:
+        engine.dispose()
+
+
+def check_schema(connection: Connection) -> None:
+    """Return if the schema is at the newest revision this version knows, or at a newer one; one query.
+
+    An open transaction of the connection stays usable.
+
+    Raises:
+        SchemaError: golive's tables are missing or older; the text names the remedy.
+    """
+    try:
+        with connection.begin_nested():
+            versions = connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}")).all()  # noqa: S608
+    except (OperationalError, ProgrammingError) as error:
+        if not _is_missing_table(error):
+            raise
+        versions = []
+    version = max(versions, default="")
+    if version >= HEAD:
+        return
+    database = connection.engine.url.render_as_string(hide_password=True)
+    found = f"are of revision {version}, older than {HEAD}" if version else "are missing"
+    raise SchemaError(f"golive's tables {found} in {database}: run `golive db upgrade`")
+
+
+@contextmanager
+def migrating(url: URL) -> Iterator[Connection]:
+    """Give a connection in a transaction that only one process at a time can have; commit at the end."""
+    _make_folder(url)
+    engine = create_store_engine(url)
+    try:
+        with engine.connect() as connection:
+            if url.get_backend_name() == "sqlite":
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_MIGRATION_TIMEOUT_S * 1000:.0f}")
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                # The others must see, once they have the lock, what the one before them did.
+                connection = connection.execution_options(isolation_level="READ COMMITTED")
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            yield connection
+            connection.commit()
+    finally:
+        engine.dispose()
+
+
+def _migrate(url: URL) -> None:
+    # Imported here: Alembic takes longer to load than everything else of golive.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"url": url})
+    folder = Path(__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    with _one_migration:
+        command.upgrade(config, "head")
+
+
+def _make_folder(url: URL) -> None:
+    if (path := sqlite_path(url)) is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    """Switch to write-ahead logging, in which readers and the writer do not wait for each other."""
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for its busy timeout here.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            break
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _is_missing_table(error: OperationalError | ProgrammingError) -> bool:
+    if isinstance(error.orig, sqlite3.Error):
+        return "no such table" in str(error.orig)
+    return getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE

@@ -1,0 +1,1 @@
+"""The Alembic migrations of golive's tables; `golive.database.upgrade` runs them."""

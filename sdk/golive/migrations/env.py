@@ -1,0 +1,38 @@
+"""Runs the migrations, for `golive db upgrade` and for the `alembic` command alike."""
+
+import logging
+import os
+
+from alembic import context
+from alembic.util import CommandError
+
+from golive import database, settings
+from golive.models import Base
+
+
+def _include(name: str | None, type_: str, _parents: object) -> bool:
+    """Keep the application's own tables out of what `alembic revision --autogenerate` compares."""
+    return type_ != "table" or name in Base.metadata.tables
+
+
+def _run() -> None:
+    if context.is_offline_mode():
+        raise CommandError("golive's migrations look at the database they adopt: --sql cannot work")
+    config = context.config
+    if config.config_file_name is not None:  # started by the `alembic` command: show what is done
+        logging.basicConfig(format="%(levelname)s [%(name)s] %(message)s")
+        logging.getLogger("alembic").setLevel(logging.INFO)
+    url = (
+        config.attributes.get("url") or os.environ.get(settings.DATABASE_URL) or settings.DEFAULT_DATABASE_URL
+    )
+    with database.migrating(database.normalise_url(url)) as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            version_table=database.VERSION_TABLE,
+            include_name=_include,
+        )
+        context.run_migrations()
+
+
+_run()

@@ -1,0 +1,108 @@
+"""A pipeline on a real store, with OpenTelemetry providers that remember what they were given."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
+from sqlalchemy import URL, Engine, Row, create_engine, text
+
+from golive import pipeline
+from golive.account import Account
+from golive.database import normalise_url
+from golive.otel_logs import InMemoryLogRecordExporter, SdkLoggerProvider, SimpleLogRecordProcessor
+
+
+@dataclass
+class Golive:
+    """A running pipeline and everything that can be seen of it."""
+
+    url: URL
+    spool_dir: Path
+    engine: Engine
+    spans: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
+    records: InMemoryLogRecordExporter = field(default_factory=InMemoryLogRecordExporter)
+
+    def start(self, sampler: Sampler = ALWAYS_ON, **settings: Any) -> None:
+        """Start the pipeline anew, with fresh providers."""
+        self.tracer_provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self.spans))
+        self.reader = InMemoryMetricReader()
+        self.meter_provider = MeterProvider([self.reader], shutdown_on_exit=False)
+        self.logger_provider = SdkLoggerProvider(shutdown_on_exit=False)
+        self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self.records))
+        pipeline.configure(
+            self.url,
+            tracer_provider=self.tracer_provider,
+            meter_provider=self.meter_provider,
+            logger_provider=self.logger_provider,
+            spool_dir=self.spool_dir,
+            **settings,
+        )
+
+    def rows(self) -> list[Row[Any]]:
+        """Return all rows, once everything is delivered."""
+        assert pipeline.flush(20)
+        with self.engine.connect() as connection:
+            return list(connection.execute(text("SELECT * FROM kpi_event ORDER BY created_at, id")))
+
+    def metrics(self) -> list[str]:
+        """Return the metrics of the rows, sorted."""
+        return sorted(row.metric for row in self.rows())
+
+    def counter(self, name: str = "golive.kpi.events") -> dict[tuple[Any, ...], float]:
+        """Return an instrument's points by the values of their attributes."""
+        data = self.reader.get_metrics_data()
+        return {
+            tuple((point.attributes or {}).values()): getattr(point, "value", None)
+            or getattr(point, "count", 0)
+            for resource in (data.resource_metrics if data else ())
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+        }
+
+    def events(self) -> list[Any]:
+        """Return the OpenTelemetry events announced so far."""
+        return [item.log_record for item in self.records.get_finished_logs()]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment for a process of its own: no settings of golive's or OpenTelemetry's, a fresh spool."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOLIVE_", "OTEL_"))}
+    kept.pop("DATABASE_URL", None)
+    return {**kept, "XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    """The account of this process, empty."""
+    pipeline.shutdown()
+    pipeline.account().reset()
+    yield pipeline.account()
+    pipeline.shutdown()
+    pipeline.account().reset()
+
+
+@pytest.fixture
+def golive(store: Any, tmp_path: Path, account: Account) -> Iterator[Golive]:
+    """A pipeline on SQLite, and on PostgreSQL; the business's engine is on the same database."""
+    url = normalise_url(store)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE deal (id INTEGER PRIMARY KEY, name VARCHAR(20) UNIQUE)"))
+    harness = Golive(url, tmp_path / "spool", engine)
+    harness.start()
+    yield harness
+    pipeline.shutdown()
+    engine.dispose()

@@ -1,0 +1,17 @@
+from _service import serve
+from fastapi import FastAPI
+
+from golive.asgi import CorrelationMiddleware
+from golive.kpi import kpi_timed_step
+
+app = FastAPI()
+
+
+@app.post("/price")
+def price() -> float:
+    with kpi_timed_step(None, "BACK", "priced"):
+        return 100.0
+
+
+if __name__ == "__main__":
+    serve(CorrelationMiddleware(app))

@@ -1,0 +1,146 @@
+"""The SQL exporter: each event once, colliding ids lose nothing, usable with OpenTelemetry's own processors."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from golive import otel_logs
+from golive.database import normalise_url
+from golive.events import KpiEvent
+from golive.exporters.sql import SqlLogRecordExporter
+from golive.ids import IdGenerator
+from golive.otel_logs import (
+    BatchLogRecordProcessor,
+    LogRecord,
+    LogRecordExportResult,
+    SdkLoggerProvider,
+    SimpleLogRecordProcessor,
+)
+
+NOW = time.time_ns()
+
+
+def event(
+    event_id: int, emitter: int = 1, metric: str = "sent", created_ns: int = NOW, **more: Any
+) -> KpiEvent:
+    fields: dict[str, Any] = {
+        "success": True, "value": None, "actor": None, "correlation_id": None, "detail": '{"a":[1,2.5,null,"x"]}',
+        "trace_id": None, "span_id": None, "sampled": False, "duration_ms": 0.25,
+    } | more  # fmt: skip
+    return KpiEvent(id=event_id, emitter=emitter, domain="W", metric=metric, created_ns=created_ns, **fields)
+
+
+@pytest.fixture
+def exporter(store: Any) -> Iterator[SqlLogRecordExporter]:
+    made = SqlLogRecordExporter(store)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def engine(store: Any) -> Iterator[Engine]:
+    made = create_engine(normalise_url(store))
+    yield made
+    made.dispose()
+
+
+def rows(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT * FROM kpi_event ORDER BY id")))
+
+
+def test_a_batch_written_twice_is_there_once(exporter: SqlLogRecordExporter, engine: Engine) -> None:
+    generate = IdGenerator()
+    batch = [event(generate(), generate.emitter, value=number / 3) for number in range(2_000)]
+    assert exporter.write(batch) == 2_000
+    assert exporter.write(batch) == 0
+    assert exporter.write([*batch[:10], event(generate(), generate.emitter)]) == 1
+    assert len(rows(engine)) == 2_001
+
+
+def test_ids_two_processes_share_lose_nothing(exporter: SqlLogRecordExporter, engine: Engine) -> None:
+    one = [event(number, emitter=1) for number in range(1, 1_001)]
+    two = [event(number, emitter=2) for number in range(1, 1_001)]
+    assert exporter.write(one) == 1_000
+    assert exporter.write(two) == 1_000
+    # A retry after the collision finds the rows where they went.
+    assert exporter.write(two) == 0
+    assert exporter.write(one + two) == 0
+    found = rows(engine)
+    assert sorted(row.emitter for row in found) == [1] * 1_000 + [2] * 1_000
+
+
+def test_one_id_for_every_event_of_a_batch_loses_nothing(
+    exporter: SqlLogRecordExporter, engine: Engine
+) -> None:
+    batch = [event(7, emitter=3, created_ns=NOW + number * 1000) for number in range(40)]
+    assert exporter.write(batch) == 40
+    assert exporter.write(batch) == 0
+    assert len(rows(engine)) == 40
+
+
+def test_a_batch_that_cannot_be_written_leaves_no_half(
+    exporter: SqlLogRecordExporter, engine: Engine
+) -> None:
+    exporter.write([event(100)])
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE kpi_event RENAME TO elsewhere"))
+    batch = [otel_logs.readable(otel_logs.to_record(event(number))) for number in range(1, 4)]
+    assert exporter.export(batch) is LogRecordExportResult.FAILURE
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO kpi_event"))
+    assert exporter.export(batch) is LogRecordExportResult.SUCCESS
+    assert len(rows(engine)) == 4
+
+
+def test_what_is_written_is_what_was_given(exporter: SqlLogRecordExporter, engine: Engine) -> None:
+    given = event(
+        (1 << 63) - 1, (1 << 63) - 1, success=None, value=0.1 + 0.2, actor="back\\slash", correlation_id="tab-less",
+        detail=json.dumps("plain\tstring \\N é"), trace_id="0" * 31 + "1", span_id="f" * 16, created_ns=1_700_000_000_123_456_789,
+    )  # fmt: skip
+    exporter.write([given])
+    with engine.connect() as connection:
+        statements = exporter._statements()
+        (row,) = statements.select(connection, [given.id]).values()
+    assert row.value == 0.1 + 0.2
+    assert (row.actor, row.correlation_id, row.trace_id, row.span_id) == (
+        "back\\slash",
+        "tab-less",
+        "0" * 31 + "1",
+        "f" * 16,
+    )
+    assert json.loads(row.detail or "") == "plain\tstring \\N é"
+    assert row.created_at.isoformat() == "2023-11-14T22:13:20.123456+00:00"
+    assert row.success is None
+
+
+@pytest.mark.parametrize("processor", [BatchLogRecordProcessor, SimpleLogRecordProcessor])
+def test_it_works_with_opentelemetrys_own_processors(store: Any, engine: Engine, processor: Any) -> None:
+    provider = SdkLoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(processor(SqlLogRecordExporter(store)))
+    logger = provider.get_logger("business")
+    for number in range(1, 11):
+        logger.emit(otel_logs.to_record(event(number)))
+    logger.emit(LogRecord(timestamp=NOW, body="an ordinary log line"))
+    logger.emit(LogRecord(timestamp=NOW, event_name="kpi.event", attributes={"golive.domain": "W"}))
+    provider.shutdown()
+    assert [row.id for row in rows(engine)] == list(range(1, 11))
+
+
+def test_many_threads_may_write_at_once(exporter: SqlLogRecordExporter, engine: Engine) -> None:
+    import threading
+
+    def write(emitter: int) -> None:
+        for start in range(1, 400, 100):
+            exporter.write([event(number, emitter) for number in range(start, start + 100)])
+
+    threads = [threading.Thread(target=write, args=(emitter,)) for emitter in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(rows(engine)) == 1_600

@@ -1,0 +1,399 @@
+"""E1: rows are exactly what became true, and failures are always there."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, event, insert, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
+
+from golive import pipeline
+from golive.kpi import emit_kpi, kpi_fail, kpi_success, kpi_timed_step, kpi_value
+from tests.contract.conftest import Golive
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Deal(Base):
+    __tablename__ = "deal"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+def deal(number: int) -> Deal:
+    return Deal(id=number, name=f"deal_{number}")
+
+
+def deals(golive: Golive) -> int:
+    with golive.engine.connect() as connection:
+        return connection.scalar(text("SELECT count(*) FROM deal")) or 0
+
+
+def test_a_commit_makes_events_true(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.flush()
+        kpi_success(db, "W", "sent")
+        kpi_value(db, "W", "profit", 500)
+        db.commit()
+    assert golive.metrics() == ["profit", "sent"]
+
+
+def test_rows_and_business_data_become_visible_in_one_commit(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.flush()
+        kpi_success(db, "W", "sent")
+        db.commit()
+        # No flush of the pipeline: the row came with the transaction.
+        assert db.scalar(text("SELECT count(*) FROM kpi_event")) == 1
+
+
+def test_nothing_is_counted_before_the_commit(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.flush()
+        kpi_success(db, "W", "sent")
+        assert not pipeline.account().events
+        db.commit()
+    assert pipeline.account().events["W", "sent", "success"] == 1
+
+
+def test_a_rollback_discards_successes_and_values_and_keeps_failures(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.flush()
+        kpi_success(db, "W", "sent")
+        kpi_value(db, "W", "profit", 1)
+        kpi_fail(db, "W", "rejected")
+        db.rollback()
+    assert golive.metrics() == ["rejected"]
+    assert pipeline.account().discarded == {"rollback": 2}
+
+
+def test_a_savepoint_rolled_back_inside_a_commit_takes_only_its_own_events(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        kpi_success(db, "W", "outer")
+        with db.begin_nested():
+            kpi_success(db, "W", "released")
+            inner = db.begin_nested()
+            kpi_success(db, "W", "undone")
+            inner.rollback()
+        undone = db.begin_nested()
+        with db.begin_nested():
+            kpi_success(db, "W", "undone_by_the_outer_one")
+        undone.rollback()
+        db.commit()
+    assert golive.metrics() == ["outer", "released"]
+    assert pipeline.account().discarded == {"rollback": 2}
+
+
+def test_a_savepoint_released_inside_a_rollback_is_discarded(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        with db.begin_nested():
+            kpi_success(db, "W", "released")
+        db.rollback()
+    assert golive.metrics() == []
+
+
+def test_a_close_without_commit_after_writing_discards(
+    golive: Golive, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(2):
+        with Session(golive.engine) as db:
+            db.add(deal(number))
+            db.flush()
+            kpi_success(db, "W", "sent")
+    assert golive.metrics() == []
+    assert deals(golive) == 0
+    assert pipeline.account().discarded == {"uncommitted": 2}
+    assert caplog.text.count("without commit or rollback") == 1  # once a process
+
+
+def test_a_close_after_a_write_the_orm_did_not_see_discards(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.connection().execute(text("INSERT INTO deal (id, name) VALUES (1, 'x')"))
+        kpi_success(db, "W", "sent")
+    assert golive.metrics() == []
+
+
+def test_a_close_after_only_reading_records(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.execute(select(Deal)).all()
+        kpi_success(db, "W", "priced")
+    assert golive.metrics() == ["priced"]
+
+
+def test_a_write_after_the_event_counts_as_a_write(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.execute(select(Deal)).all()
+        kpi_success(db, "W", "sent")
+        db.execute(insert(Deal).values(id=1, name="x"))
+    assert golive.metrics() == []
+
+
+def test_a_close_of_a_transaction_in_which_nothing_ran_records(golive: Golive) -> None:
+    db = Session(golive.engine)
+    db.begin()
+    kpi_success(db, "W", "priced")
+    db.close()
+    assert golive.metrics() == ["priced"]
+
+
+def test_a_session_that_is_only_dropped_is_decided_like_a_closed_one(golive: Golive) -> None:
+    def forget(write: bool) -> None:
+        db = Session(golive.engine)
+        db.execute(insert(Deal).values(id=1, name="x") if write else select(Deal))
+        kpi_success(db, "W", "wrote" if write else "read")
+
+    forget(write=False)
+    forget(write=True)
+    gc.collect()
+    assert golive.metrics() == ["read"]
+    assert deals(golive) == 0
+
+
+def test_without_an_open_transaction_an_event_is_recorded_at_once(golive: Golive) -> None:
+    db = Session(golive.engine)
+    kpi_success(db, "W", "sent")
+    kpi_success(None, "W", "sent_without_a_session")
+    db.rollback()
+    assert golive.metrics() == ["sent", "sent_without_a_session"]
+
+
+def test_an_exception_between_emit_and_commit_discards(golive: Golive) -> None:
+    with pytest.raises(ZeroDivisionError), Session(golive.engine) as db, db.begin():
+        db.add(deal(1))
+        kpi_success(db, "W", "sent")
+        _ = 1 / 0
+    assert golive.metrics() == []
+
+
+def test_an_integrity_error_in_a_step_is_a_failure_and_goes_on_untouched(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.commit()
+    with Session(golive.engine) as db:
+        kpi_success(db, "W", "before")
+        with pytest.raises(IntegrityError) as raised, kpi_timed_step(db, "W", "booked"):
+            db.execute(insert(Deal).values(id=1, name="again"))
+            db.flush()
+        db.rollback()
+    rows = golive.rows()
+    assert [(row.metric, row.success) for row in rows] == [("before", True), ("booked", False)]
+    assert "IntegrityError" in str(rows[1].detail)
+    assert raised.value.orig is not None
+
+
+def test_a_failed_flush_discards_what_it_undid(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.commit()
+        db.add(deal(2))
+        kpi_success(db, "W", "undone")
+        db.add(Deal(id=1, name="again"))
+        with pytest.raises(IntegrityError):
+            db.commit()
+        db.rollback()
+        kpi_success(db, "W", "afterwards")
+    assert golive.metrics() == ["afterwards"]
+
+
+def test_two_interleaved_sessions_keep_their_own_fate(golive: Golive) -> None:
+    with Session(golive.engine) as one, Session(golive.engine) as two:
+        one.execute(select(Deal)).all()
+        two.execute(select(Deal)).all()
+        kpi_success(one, "W", "one")
+        kpi_success(two, "W", "two")
+        kpi_success(one, "W", "one")
+        two.rollback()
+        one.commit()
+    assert golive.metrics() == ["one", "one"]
+
+
+def test_a_begin_block_decides(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        with db.begin():
+            kpi_success(db, "W", "committed")
+            db.add(deal(1))
+        with pytest.raises(ZeroDivisionError), db.begin():
+            kpi_success(db, "W", "undone")
+            _ = 1 / 0
+    assert golive.metrics() == ["committed"]
+
+
+def test_a_session_can_be_used_for_one_transaction_after_the_other(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        for number in range(6):
+            db.add(deal(number))
+            db.flush()
+            kpi_success(db, "W", f"deal_{number}")
+            db.commit() if number % 2 else db.rollback()
+    assert golive.metrics() == ["deal_1", "deal_3", "deal_5"]
+
+
+def test_a_thousand_events_in_one_transaction_cost_one_statement(golive: Golive) -> None:
+    statements: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        statements.append(arguments[2])
+
+    event.listen(golive.engine, "before_cursor_execute", note)
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.flush()
+        for number in range(1000):
+            kpi_success(db, "W", "sent", detail={"n": number})
+        db.commit()
+    assert len(statements) == 2
+    assert len(golive.rows()) == 1000
+    assert {row.detail if isinstance(row.detail, str) else row.detail["n"] for row in golive.rows()}
+
+
+def test_an_event_emitted_by_the_flush_of_the_commit_is_in_it(golive: Golive) -> None:
+    def before_flush(session: Session, *_: object) -> None:
+        kpi_success(session, "W", "flushed")
+
+    db = sessionmaker(golive.engine)()
+    event.listen(db, "before_flush", before_flush)
+    db.execute(select(Deal)).all()
+    kpi_success(db, "W", "sent")
+    db.add(deal(1))
+    db.commit()
+    db.close()
+    assert golive.metrics() == ["flushed", "sent"]
+
+
+def test_a_scoped_session_is_a_session(golive: Golive) -> None:
+    db = scoped_session(sessionmaker(golive.engine))
+    db.add(deal(1))
+    db.flush()
+    kpi_success(db, "W", "undone")
+    db.rollback()
+    db.add(deal(1))
+    kpi_success(db, "W", "sent")
+    db.commit()
+    db.remove()
+    assert golive.metrics() == ["sent"]
+
+
+@pytest.mark.parametrize("scoped", [False, True])
+def test_an_async_session_is_a_session(golive: Golive, scoped: bool) -> None:
+    driver = "sqlite+aiosqlite" if golive.url.get_backend_name() == "sqlite" else "postgresql+asyncpg"
+
+    async def business() -> None:
+        engine = create_async_engine(golive.url.set(drivername=driver))
+        maker = async_sessionmaker(engine)
+        db: Any = async_scoped_session(maker, asyncio.current_task) if scoped else maker()
+        db.add(deal(1))
+        await db.flush()
+        kpi_success(db, "W", "committed")
+        kpi_fail(db, "W", "failed")
+        await db.commit()
+        db.add(deal(2))
+        await db.flush()
+        kpi_success(db, "W", "undone")
+        await db.rollback()
+        await db.execute(select(Deal))
+        kpi_success(db, "W", "read_and_closed")
+        await db.close()
+        if not scoped:
+            db = maker()
+            db.add(deal(3))
+            await db.flush()
+            kpi_success(db, "W", "written_and_closed")
+            await db.close()
+            async with maker() as other, other.begin():
+                async with kpi_timed_step(other, "W", "step"):
+                    other.add(deal(4))
+        await engine.dispose()
+
+    asyncio.run(business())
+    expected = ["committed", "failed", "read_and_closed"] + ([] if scoped else ["step"])
+    assert golive.metrics() == expected
+
+
+def test_where_the_session_is_on_another_database_events_follow_the_commit(
+    golive: Golive, tmp_path: Any
+) -> None:
+    elsewhere = create_engine(f"sqlite:///{tmp_path}/business.db")
+    Base.metadata.create_all(elsewhere)
+    with Session(elsewhere) as db:
+        db.add(deal(1))
+        db.flush()
+        kpi_success(db, "W", "committed")
+        assert not pipeline.account().events
+        db.commit()
+        db.add(deal(2))
+        db.flush()
+        kpi_success(db, "W", "undone")
+        db.rollback()
+    elsewhere.dispose()
+    assert golive.metrics() == ["committed"]
+
+
+def test_an_in_memory_session_works_as_any_other_database(golive: Golive) -> None:
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    with Session(engine) as db:
+        db.add(deal(1))
+        kpi_success(db, "W", "committed")
+        db.commit()
+        db.add(deal(2))
+        db.flush()
+        kpi_success(db, "W", "undone")
+        db.rollback()
+    engine.dispose()
+    assert golive.metrics() == ["committed"]
+
+
+def test_both_paths_store_the_same(golive: Golive) -> None:
+    detail = {
+        "text": "ünïcode \\ 'quotes' \"too\"\n\ttab",
+        "number": 0.1 + 0.2,
+        "none": None,
+        "list": [1, 2.5, "x"],
+    }
+    golive.start()
+    with Session(golive.engine) as db:
+        db.execute(select(Deal)).all()
+        for session in (db, None):
+            emit_kpi(session, "W", "m", True, 0.1 + 0.2, "actor\\N", "deal_1", detail)
+            emit_kpi(session, "W", "m", None, -1e300, None, None, "plain \\N string")
+        db.commit()
+    rows = golive.rows()
+    assert len(rows) == 4
+    columns = ("success", "value", "actor", "correlation_id", "detail", "emitter")
+    seen = [tuple(getattr(row, column) for column in columns) for row in sorted(rows, key=lambda row: row.id)]
+    assert seen[0] == seen[2]
+    assert seen[1] == seen[3]
+    assert seen[0][1] == 0.1 + 0.2
+
+
+def test_a_cancelled_step_is_one_row_outside_every_rate(golive: Golive) -> None:
+    for cause in (KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit):
+        with pytest.raises(cause), Session(golive.engine) as db, kpi_timed_step(db, "W", "step"):
+            db.add(deal(1))
+            db.flush()
+            raise cause
+    assert [(row.success, row.value) for row in golive.rows()] == [(None, None)] * 4
+    assert pipeline.account().events == {("W", "step", "cancelled"): 4}
+
+
+def test_an_async_session_of_its_own_kind_is_accepted(golive: Golive) -> None:
+    async def business() -> None:
+        driver = "sqlite+aiosqlite" if golive.url.get_backend_name() == "sqlite" else "postgresql+asyncpg"
+        engine = create_async_engine(golive.url.set(drivername=driver))
+        async with AsyncSession(engine) as db:
+            kpi_success(db, "W", "at_once")
+        await engine.dispose()
+
+    asyncio.run(business())
+    assert golive.metrics() == ["at_once"]

@@ -1,0 +1,49 @@
+import pytest
+
+from golive import settings
+from golive.errors import ConfigurationError
+from golive.settings import Settings
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert settings.from_environment({}) == Settings()
+    assert settings.from_environment({settings.SPOOL_MAX_BYTES: " ", settings.DATABASE_URL: ""}) == Settings()
+
+
+def test_every_variable_is_read() -> None:
+    read = settings.from_environment(
+        {
+            "DATABASE_URL": "sqlite:///x.db",
+            "GOLIVE_SPOOL_DIR": "spool",
+            "GOLIVE_SPOOL_MAX_BYTES": "1e6",
+            "GOLIVE_SPOOL_WHEN_FULL": "block",
+            "GOLIVE_SPOOL_BLOCK_SECONDS": "0.5",
+            "GOLIVE_SHUTDOWN_SECONDS": "1",
+            "GOLIVE_DETAIL_MAX_BYTES": "1000",
+            "GOLIVE_MAX_SERIES": "10",
+            "GOLIVE_REDACT_KEYS": "a, b",
+        }
+    )
+    assert (read.database_url, str(read.spool_dir), read.spool_max_bytes) == (
+        "sqlite:///x.db",
+        "spool",
+        1_000_000,
+    )
+    assert (read.when_full, read.block_seconds, read.shutdown_seconds) == ("block", 0.5, 1)
+    assert (read.detail_max_bytes, read.max_series, read.redact_keys) == (1000, 10, ("a", " b"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GOLIVE_SPOOL_MAX_BYTES", "much"),
+        ("GOLIVE_SPOOL_MAX_BYTES", "1"),
+        ("GOLIVE_SPOOL_BLOCK_SECONDS", "nan"),
+        ("GOLIVE_SHUTDOWN_SECONDS", "-1"),
+        ("GOLIVE_SPOOL_WHEN_FULL", "panic"),
+        ("GOLIVE_MAX_SERIES", "0"),
+    ],
+)
+def test_a_value_that_cannot_work_is_an_error_that_names_the_variable(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        settings.from_environment({name: value})
