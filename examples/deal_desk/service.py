@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -28,6 +28,8 @@ from golive.kpi import kpi_fail, kpi_success, kpi_timed_step, kpi_value
 DESK = "WHOLESALE"
 LIMIT_CENTS = 100_000_00
 QUOTE_DEADLINE_S = 0.1
+
+router = APIRouter()
 
 
 class Base(DeclarativeBase):
@@ -97,6 +99,7 @@ async def quote(order: Order) -> int:
     return order.amount_cents
 
 
+@router.post("/deals")
 def make_deal(
     order: Order, price_cents: Annotated[int, Depends(quote)], db: Annotated[Session, Depends(session)]
 ) -> Result:
@@ -111,8 +114,7 @@ def make_deal(
 
     # 2. Get a recommendation
     with kpi_timed_step(db, DESK, "recommendation", actor="recommender") as step:
-        step.value = confidence = recommend(order)
-        step.detail = {"confidence": confidence}
+        step.value = recommend(order)
 
     # 3. Execute the action
     try:
@@ -201,5 +203,5 @@ def create_app() -> FastAPI:
     trace.set_tracer_provider(TracerProvider(resource=Resource.create({"service.name": "deal-desk"})))
     app = FastAPI(title="Deal desk", lifespan=lifespan)
     app.add_middleware(CorrelationMiddleware)
-    app.post("/deals")(make_deal)
+    app.include_router(router)
     return app

@@ -14,7 +14,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session
 
-from golive import database, names, otel_logs, pipeline, transactions
+from golive import database, names, pipeline, transactions
 from golive.account import Account
 from golive.drain import Drain
 from golive.errors import ConfigurationError, SpoolFull
@@ -101,7 +101,7 @@ class Pipeline:
     def publish(self, inserted: Sequence[KpiEvent]) -> None:
         for event in inserted:
             self._count(event)
-            self.telemetry.announce(otel_logs.to_record(event))
+            self.telemetry.announce(event)
 
     def record_now(self, held: Sequence[KpiEvent]) -> None:
         for event in held:

@@ -85,11 +85,11 @@ def upgrade(url: URL) -> None:
     engine = create_store_engine(url)
     try:
         with engine.connect() as connection:
-            check_schema(connection)
-    except SchemaError:
-        _migrate(url)
+            current = _is_current(connection)
     finally:
         engine.dispose()
+    if not current:
+        _migrate(url)
 
 
 def check_schema(connection: Connection) -> None:
@@ -133,6 +133,14 @@ def migrating(url: URL) -> Iterator[Connection]:
             connection.commit()
     finally:
         engine.dispose()
+
+
+def _is_current(connection: Connection) -> bool:
+    try:
+        check_schema(connection)
+    except SchemaError:
+        return False
+    return True
 
 
 def _migrate(url: URL) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from golive import events, names, otel_logs
 from golive.account import Account
 from golive.events import KpiEvent
-from golive.otel_logs import LogRecord, LogRecordExportResult
+from golive.otel_logs import LogRecordExportResult
 from golive.spool import Batch, Spool, SpoolFolder, orphans
 from golive.stores import EventStore
 
@@ -39,7 +39,7 @@ class Drain:
         spool: This process's spool.
         exporter: Takes the batches; may block, may fail, may raise.
         account: Counts deliveries and what proves undeliverable.
-        announce: Called with each delivered record.
+        announce: Called with each delivered event.
         housekeeping: Called about every half second, in this thread.
     """
 
@@ -48,7 +48,7 @@ class Drain:
         spool: Spool,
         exporter: EventStore,
         account: Account,
-        announce: Callable[[LogRecord], None],
+        announce: Callable[[KpiEvent], None],
         housekeeping: Callable[[], None],
     ) -> None:
         self._spool = spool
@@ -187,22 +187,21 @@ class Drain:
         parsed, unreadable = _parse(batch.lines)
         if parsed:
             self._oldest_ns = parsed[0].created_ns
-        records = [otel_logs.to_record(event) for event in parsed]
-        if records and not self._export(records):
+        if parsed and not self._export(parsed):
             return False
         self._put_aside(folder, [*batch.corrupt, *unreadable])
         before = folder.position.segment
         folder.acknowledge(batch.end)
         if batch.end.segment != before:
             self._spool.measure()
-        self._account.delivered(len(records))
-        for record in records:
-            self._announce(record)
+        self._account.delivered(len(parsed))
+        for event in parsed:
+            self._announce(event)
         return True
 
-    def _export(self, records: Sequence[LogRecord]) -> bool:
+    def _export(self, parsed: Sequence[KpiEvent]) -> bool:
         try:
-            result = self._exporter.export([otel_logs.readable(record) for record in records])
+            result = self._exporter.export([otel_logs.readable(otel_logs.to_record(e)) for e in parsed])
         except Exception:
             _log.exception("the golive exporter raised; the events stay in the spool")
             result = LogRecordExportResult.FAILURE

@@ -46,6 +46,7 @@ __all__ = [
     "SimpleLogRecordProcessor",
     "from_record",
     "get_logger_provider",
+    "is_own",
     "readable",
     "to_record",
 ]
@@ -86,6 +87,11 @@ def to_record(event: KpiEvent) -> LogRecord:
 def readable(record: LogRecord) -> ReadableLogRecord:
     """Return the record in the form exporters take."""
     return ReadableLogRecord(record, _EMPTY_RESOURCE, _SCOPE)
+
+
+def is_own(record: ReadableLogRecord) -> bool:
+    """Return whether `readable` made the record in this process: its event has been checked."""
+    return record.instrumentation_scope is _SCOPE
 
 
 def from_record(readable: ReadableLogRecord) -> KpiEvent | None:

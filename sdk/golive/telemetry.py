@@ -16,7 +16,8 @@ from opentelemetry.trace import TracerProvider
 from golive import names, otel_logs
 from golive.account import Account, Series
 from golive.correlation import stamp_spans_of
-from golive.otel_logs import LoggerProvider, LogRecord
+from golive.events import KpiEvent
+from golive.otel_logs import LoggerProvider
 
 _log = logging.getLogger(__name__)
 
@@ -50,10 +51,11 @@ class Telemetry:
         """Let spans carry the correlation id in force (E9); called when one is met."""
         stamp_spans_of(self._tracer_provider or trace.get_tracer_provider())
 
-    def announce(self, record: LogRecord) -> None:
+    def announce(self, event: KpiEvent) -> None:
         """Emit the OpenTelemetry event of a KPI event. Never raises: processors are the application's."""
         try:
-            self._logger.emit(record)
+            if self._logger.enabled(event_name=names.EVENT_NAME):
+                self._logger.emit(otel_logs.to_record(event))
         except Exception:
             if not self._announce_failed:
                 self._announce_failed = True

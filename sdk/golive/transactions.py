@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
@@ -71,11 +71,13 @@ class HeldEvents:
     def watch(self, connection: Connection, changes_before: int | None) -> None:
         """Find out at the connection's rollback whether its transaction wrote anything."""
         self.connections.append(connection)
-
-        def before_rollback(rolled_back: Connection) -> None:
-            self.wrote = bool(self.wrote) or _wrote(rolled_back, changes_before)
-
-        event.listen(connection, "rollback", before_rollback)
+        _watched[connection] = (self, changes_before)
+        engine = connection.engine
+        if engine not in _listening:
+            _listening.add(engine)
+            event.listen(engine, "rollback", _before_rollback)
+            # A connection asks for its engine's listeners when it is made: this one has none yet.
+            event.listen(connection, "rollback", _before_rollback)
 
     def end_undecided(self) -> None:
         """Decide on what is left after an end without commit or rollback."""
@@ -100,6 +102,17 @@ class HeldEvents:
                 with contextlib.suppress(Exception):
                     connection.close()
         self.end_undecided()
+
+
+# A listener a transaction would cost more than all its events.
+_watched: "weakref.WeakKeyDictionary[Connection, tuple[HeldEvents, int | None]]" = weakref.WeakKeyDictionary()
+_listening: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
+
+def _before_rollback(connection: Connection) -> None:
+    held, changes_before = _watched.pop(connection, (None, None))
+    if held is not None:
+        held.wrote = bool(held.wrote) or _wrote(connection, changes_before)
 
 
 def session_of(db: object) -> Session | None:

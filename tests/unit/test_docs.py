@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from golive import errors, names, settings
+from golive import errors, names, redaction, settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -102,6 +103,13 @@ def test_every_reason_to_discard_is_documented() -> None:
     for name, reason in constants(names):
         if name.startswith("DISCARD_"):
             assert f"| `{reason}` |" in text
+
+
+def test_every_word_that_marks_a_secret_is_documented() -> None:
+    text = (DOCS / "kpi.md").read_text()
+    fresh = runpy.run_path(redaction.__file__)  # a test may have added words to the module in use
+    words = fresh["_SUBSTRINGS"] | fresh["_WORDS"]
+    assert [word for word in sorted(words) if f"`{word}`" not in text] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

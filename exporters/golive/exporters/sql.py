@@ -13,7 +13,7 @@ id, and the later event gets the next id of a sequence that depends on the id al
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, text
@@ -61,7 +61,7 @@ class SqlLogRecordExporter(LogRecordExporter):
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write a batch; FAILURE if the store cannot be written now, and nothing of it is. Never raises."""
         try:
-            self.write([event for record in batch if (event := _event_of(record)) is not None])
+            self._write(lambda: (row_of(event) for record in batch if (event := _event_of(record))))
         except Exception as error:  # drivers raise what they like; the caller keeps the batch
             self._complain(error)
             return LogRecordExportResult.FAILURE
@@ -77,18 +77,7 @@ class SqlLogRecordExporter(LogRecordExporter):
             SchemaError: The database has no golive tables, or old ones.
             sqlalchemy.exc.DBAPIError, or the driver's own error: The database cannot be written.
         """
-        if not events:
-            return 0
-        statements = self._statements()
-        rows = [row_of(event) for event in events]
-        try:
-            with self._engine.begin() as connection:
-                statements.insert_many(connection, rows)
-        except Exception as error:
-            if not self._is_integrity_error(error):
-                raise
-            return self._write_deduplicated(statements, rows)
-        return len(rows)
+        return self._write(lambda: map(row_of, events))
 
     def insert(self, connection: Connection, events: Sequence[KpiEvent]) -> bool:
         """Insert in the open transaction of a business connection to this database, by one statement.
@@ -133,6 +122,17 @@ class SqlLogRecordExporter(LogRecordExporter):
     def shutdown(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+    def _write(self, rows: Callable[[], Iterable[Row]]) -> int:
+        """Write what `rows` yields; it is asked again if one of the ids turns out to be taken."""
+        statements = self._statements()
+        try:
+            with self._engine.begin() as connection:
+                return statements.insert_many(connection, rows())
+        except Exception as error:
+            if not self._is_integrity_error(error):
+                raise
+        return self._write_deduplicated(statements, list(rows()))
 
     def _write_deduplicated(self, statements: SqliteRows | PostgresRows, rows: Sequence[Row]) -> int:
         for _ in range(_MAX_RACES):
@@ -183,7 +183,7 @@ _SCHEMA_OF_TABLE = text(
 def _event_of(record: ReadableLogRecord) -> KpiEvent | None:
     try:
         event = otel_logs.from_record(record)
-        if event is not None:
+        if event is not None and not otel_logs.is_own(record):
             check_event(event)
     except (KeyError, TypeError, ValueError) as error:
         _log.error("a log record named kpi.event is no KPI event and was not written: %s", error)
@@ -209,8 +209,7 @@ def _insert_missing(
             elif not other.is_same_event(row):
                 collided.append(row._replace(id=next_probe(row.id)))
         if fresh:
-            statements.insert_many(connection, fresh)
-            written += len(fresh)
+            written += statements.insert_many(connection, fresh)
         if not collided:
             return written
         if not probe:
