@@ -58,6 +58,7 @@ def row_of(event: KpiEvent) -> Row:
 
 
 _UTC = "+00"
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _COLUMNS = ", ".join(Row._fields)
 _PLACES = f"({', '.join('?' * len(Row._fields))})"
 
@@ -81,14 +82,12 @@ class SqliteRows:
             self._execute(connection, chunk, "")
         return len(everything)
 
-    def insert_new(self, connection: Connection, rows: Sequence[Row]) -> set[int]:
-        """Insert those whose id is free, by one statement (for each 2,500 rows); return their ids."""
-        inserted: set[int] = set()
-        for chunk in _chunks(rows, self._MAX_ROWS):
-            inserted.update(
-                self._execute(connection, chunk, " ON CONFLICT (id) DO NOTHING RETURNING id").scalars()
-            )
-        return inserted
+    def insert_free(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """Insert those whose id is free, by one statement (for each 2,500 rows); return how many."""
+        ending = " ON CONFLICT (id) DO NOTHING"
+        return sum(
+            self._execute(connection, chunk, ending).rowcount for chunk in _chunks(rows, self._MAX_ROWS)
+        )
 
     def select(self, connection: Connection, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows that have these ids."""
@@ -122,12 +121,13 @@ class PostgresRows:
         table = f'"{schema.replace(chr(34), 2 * chr(34))}".kpi_event'
         self._copy = f"COPY {table} ({_COLUMNS}) FROM STDIN"
         self._insert = text(
-            f"INSERT INTO {table} ({_COLUMNS}) SELECT {_COLUMNS} "
+            f"INSERT INTO {table} ({_COLUMNS}) "
+            f"SELECT {_COLUMNS.replace('detail', 'CAST(detail AS jsonb)')} "
             "FROM json_to_recordset(CAST(CAST(:rows AS text) AS json)) AS t (id bigint, emitter bigint, "
             "domain text, metric text, success boolean, value double precision, actor text, "
-            "correlation_id text, detail jsonb, "
+            "correlation_id text, detail text, "
             "trace_id text, span_id text, duration_ms double precision, created_at timestamptz) "
-            "ON CONFLICT (id) DO NOTHING RETURNING id"
+            "ON CONFLICT (id) DO NOTHING"
         )
         self._select = text(
             f"SELECT {_COLUMNS} FROM {table} WHERE id = ANY(CAST(CAST(:ids AS text) AS bigint[]))"
@@ -147,10 +147,11 @@ class PostgresRows:
         finally:
             cursor.close()
 
-    def insert_new(self, connection: Connection, rows: Sequence[Row]) -> set[int]:
-        """Insert those whose id is free, by one statement; return their ids."""
-        values = json.dumps([{**row._asdict(), "detail": _parsed(row.detail)} for row in rows])
-        return set(connection.execute(self._insert, {"rows": values}).scalars())
+    def insert_free(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """Insert those whose id is free, by one statement; return how many."""
+        values = _encode([row._asdict() for row in rows])
+        result: CursorResult[Any] = connection.execute(self._insert, {"rows": values})
+        return result.rowcount
 
     def select(self, connection: Connection, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows that have these ids."""

@@ -101,13 +101,11 @@ class SqlLogRecordExporter(LogRecordExporter):
             return False
         rows = [row_of(event) for event in events]
         try:
-            inserted = statements.insert_new(connection, rows)
             for _ in range(_MAX_PROBES):
-                # The ids are fresh: one that is taken is another event's, never this one's.
-                rows = [row._replace(id=next_probe(row.id)) for row in rows if row.id not in inserted]
-                if not rows:
+                if statements.insert_free(connection, rows) == len(rows):
                     break
-                inserted = statements.insert_new(connection, rows)
+                there = statements.select(connection, [row.id for row in rows])
+                rows = [_moved(row) for row in rows if not there[row.id].is_same_event(row)]
         except DBAPIError as error:
             aborted = connection.dialect.name == "postgresql" and _sqlstate(error) != _READ_ONLY_TRANSACTION
             if aborted:
@@ -207,7 +205,7 @@ def _insert_missing(
                 there[row.id] = row
                 fresh.append(row)
             elif not other.is_same_event(row):
-                collided.append(row._replace(id=next_probe(row.id)))
+                collided.append(_moved(row))
         if fresh:
             written += statements.insert_many(connection, fresh)
         if not collided:
@@ -216,6 +214,10 @@ def _insert_missing(
             _log.warning("%d events had ids of other events, and get others", len(collided))
         rows = collided
     raise GoliveError(f"no free id was found for {len(rows)} events in {_MAX_PROBES} tries")
+
+
+def _moved(row: Row) -> Row:
+    return row._replace(id=next_probe(row.id))
 
 
 def _sqlstate(error: DBAPIError) -> str | None:
