@@ -70,7 +70,7 @@ def deal(deals: int, seconds: float, url: str) -> int:
 
 def replay(log: Path, url: str) -> int:
     """Replay an event log through the helpers, and show what was recorded."""
-    golive("replay", str(log), "--speed", "max", url=url)
+    golive("replay", str(log), "--speed", "max", url=url, may_reject=True)
     golive("kpi", "summary", url=url)
     engine = create_engine(url)
     with engine.connect() as connection:
@@ -132,11 +132,13 @@ def service(url: str) -> Iterator[str]:
         process.wait(timeout=30)
 
 
-def golive(*command: str, url: str) -> None:
-    """Run a `golive` command, and show it."""
+def golive(*command: str, url: str, may_reject: bool = False) -> None:
+    """Run a `golive` command, and show it; end with its exit code if it fails."""
     console.print(f"\n[bold]$ golive {' '.join(command)}")
     run = [sys.executable, "-c", "from golive.cli import main; main()", *command, "--database-url", url]
-    subprocess.run(run, check=True)  # noqa: S603 - our own words, and no shell
+    code = subprocess.run(run, check=False).returncode  # noqa: S603 - our own words, and no shell
+    if code and not (code == 1 and may_reject):
+        raise SystemExit(code)
 
 
 def _wait_until_it_answers(process: "subprocess.Popen[bytes]", address: str) -> None:

@@ -1,24 +1,23 @@
 """Event ids: 63 bits, time-ordered, assigned by the emitter without coordination (E5).
 
-    | 41 bits: milliseconds since 2020-01-01 UTC (until 2089) | 22 bits: random start, then counted up |
+    | 43 bits: Unix time in milliseconds (until 2248) | 20 bits: random start, then counted up |
 
 Within a process ids strictly rise, also when the clock steps back. Two processes meet on one id with a chance
-of about n / 4,194,304 per millisecond in which both emit and one emits n; an `emitter` number beside the
-id tells such events apart, and the exporter gives the later one another id.
+of about n / 1,000,000 per millisecond in which both emit and one emits n; an `emitter` number beside the id
+tells such events apart, and the exporter gives the later one another id.
 """
 
 import random
 import threading
 import time
 
-EPOCH_MS = 1_577_836_800_000
-RANDOM_BITS = 22
+RANDOM_BITS = 20
 _RANDOM_MASK = (1 << RANDOM_BITS) - 1
 
 
 def id_at(unix_ms: int, low_bits: int) -> int:
-    """Return the id for a Unix time in milliseconds; times before 2020 share the lowest ids."""
-    return (max(unix_ms - EPOCH_MS, 0) << RANDOM_BITS) | (low_bits & _RANDOM_MASK)
+    """Return the id for a Unix time in milliseconds; of `low_bits` the lowest 20 count."""
+    return (unix_ms << RANDOM_BITS) | (low_bits & _RANDOM_MASK)
 
 
 class IdGenerator:

@@ -1,0 +1,32 @@
+"""The command line: `golive …`. Each command has a module of its own in `golive.commands`."""
+
+import logging
+import sys
+
+import typer
+
+from golive.commands import db, importing, kpi, replaying
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="golive",
+    help="Business-KPI telemetry and a production gate, on OpenTelemetry.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(db.app, name="db")
+app.add_typer(kpi.app, name="kpi")
+app.command("import")(importing.import_log)
+app.command("replay")(replaying.replay_log)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    app()
+
+
+if __name__ == "__main__":
+    main()

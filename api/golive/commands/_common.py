@@ -1,0 +1,84 @@
+"""What the commands share: where the store is, how an error is told, how text from outside is shown."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from sqlalchemy import URL, Connection
+
+MISCONFIGURED = 2
+_WIDTH_OF_A_PIPE = 160
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url", help="The event store. Default: DATABASE_URL, else golive.db in the current folder."
+    ),
+]
+
+
+def store_url(given: str | None) -> "URL":
+    """Return the URL of the store, from the option or the environment."""
+    from golive import database, settings
+
+    return database.normalise_url(
+        given or os.environ.get(settings.DATABASE_URL) or settings.DEFAULT_DATABASE_URL
+    )
+
+
+@contextmanager
+def telling_errors() -> Iterator[None]:
+    """End with one line on standard error and exit code 2 where the store or a setting cannot work."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from golive.errors import GoliveError
+
+    try:
+        yield
+    except GoliveError as error:
+        fail(str(error))
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        fail(" ".join(f"the database cannot be used: {cause}".split()))
+
+
+@contextmanager
+def reading(given: str | None) -> "Iterator[Connection]":
+    """Yield a connection to the store, its schema checked."""
+    from golive import database
+
+    with telling_errors():
+        url = store_url(given)
+        engine = database.create_store_engine(url)
+        try:
+            with engine.connect() as connection:
+                database.check_schema(connection)
+                yield connection
+        finally:
+            engine.dispose()
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong on standard error, and end with exit code 2."""
+    typer.echo(f"golive: {message}", err=True)
+    raise typer.Exit(MISCONFIGURED)
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Return a console that takes square brackets in data for what they are."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal:
+        made.width = _WIDTH_OF_A_PIPE
+    return made
+
+
+def shown(text: object) -> str:
+    """Return text from outside in a form no terminal acts on: control and direction marks are escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
