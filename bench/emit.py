@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+from opentelemetry.util.types import AnyValue
 
 from golive import pipeline
 from golive.kpi import kpi_success
@@ -31,7 +32,7 @@ from golive.otel_logs import (
 CALLS = 1500
 ROUNDS = 40
 
-_ATTRIBUTES = {
+_ATTRIBUTES: dict[str, AnyValue] = {
     "golive.domain": "WHOLESALE",
     "golive.metric": "offer_sent",
     "golive.outcome": "success",

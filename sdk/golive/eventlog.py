@@ -19,7 +19,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -44,6 +44,7 @@ _SUCCESS = {
     "false": False, "0": False, "no": False, "f": False,
 }  # fmt: skip
 _HEX = {"trace_id": re.compile(r"[0-9a-f]{32}"), "span_id": re.compile(r"[0-9a-f]{16}")}
+_UNDECODED = re.compile("[\udc80-\udcff]")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EARLIEST, _LATEST = dt.datetime(1970, 1, 2, tzinfo=dt.UTC), dt.datetime(2248, 1, 1, tzinfo=dt.UTC)
 
@@ -135,49 +136,27 @@ class EventLog:
             yield _Cells(number, text, cells if problem is None else {}, problem)
 
     def _csv_lines(self, file: BinaryIO) -> Iterator[_Cells]:
-        text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-        read: list[str] = []
-
-        def noted() -> Iterator[str]:
-            for line in text:
-                read.append(line)
-                yield line
-
-        rows = csv.reader(noted(), strict=True)
-        header = next(rows, [])
-        self._check_header(header)
-        while True:
-            read.clear()
-            number = rows.line_num + 1
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield _Cells(number, _raw(read), {}, f"no CSV: {error}")
-                # Whatever state the reader was in is that line's: begin anew behind it.
-                numbered, rows = rows.line_num, csv.reader(noted(), strict=True)
-                rows = _Renumbered(rows, numbered)  # type: ignore[assignment]
-                continue
-            if not row:
-                continue
-            raw = _raw(read)
-            problem = None
-            if len(row) != len(header):
-                problem = f"expected {len(header)} columns, got {len(row)}"
-            elif "\\x" in raw and any(
-                "\udc80" <= character <= "\udcff" for line in read for character in line
-            ):
-                problem = "not UTF-8"
-            yield _Cells(number, raw, dict(zip(header, row, strict=False)), problem)
+        with io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="") as text:
+            rows = _CsvRows(text)
+            header = rows.header()
+            self._check_header(header)
+            for number, raw, row in rows:
+                if isinstance(row, str):
+                    yield _Cells(number, raw, {}, row)
+                elif len(row) != len(header):
+                    yield _Cells(number, raw, {}, f"expected {len(header)} columns, got {len(row)}")
+                elif not raw.isascii() and _UNDECODED.search(raw):
+                    yield _Cells(number, _readable(raw), {}, "not UTF-8")
+                else:
+                    yield _Cells(number, raw, dict(zip(header, row, strict=True)))
 
     def _check_header(self, header: list[str]) -> None:
         for name in REQUIRED:
             column = self.columns.get(name, name)
             if name not in self.constants and column not in header:
                 raise ConfigurationError(
-                    f"{self.path.name} has no column {column!r} for {name}; it has {', '.join(header) or 'none'}. "
-                    f"Map another one to it, or set a constant"
+                    f"{self.path.name} has no column {column!r} for {name}: map another one to it, or set a "
+                    f"constant. It has {', '.join(header) or 'none'}"
                 )
         for name, column in self.columns.items():
             if column not in header:
@@ -218,28 +197,44 @@ class EventLog:
         )
 
 
-class _Renumbered:
-    """A CSV reader whose line numbers go on from another's."""
+class _CsvRows:
+    """CSV rows with the text they were read from, which may be several lines; an error costs its row only."""
 
-    def __init__(self, rows: Any, start: int) -> None:
-        self._rows, self._start = rows, start
+    def __init__(self, text: Iterable[str]) -> None:
+        self._text = iter(text)
+        self._read: list[str] = []
+        self._lines = 0
 
-    def __next__(self) -> list[str]:
-        row: list[str] = next(self._rows)
-        return row
+    def header(self) -> list[str]:
+        """Return the first row; empty if there is none."""
+        return next(csv.reader(self._noted(), strict=True), [])
 
-    @property
-    def line_num(self) -> int:
-        return self._start + int(self._rows.line_num)
+    def __iter__(self) -> Iterator[tuple[int, str, list[str] | str]]:
+        """Yield the number of a row's first line, its text, and its cells or what is wrong with it."""
+        rows = csv.reader(self._noted(), strict=True)
+        while True:
+            self._read.clear()
+            number = self._lines + 1
+            row: list[str] | str
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                row = f"no CSV: {error}"
+                rows = csv.reader(self._noted(), strict=True)  # the old one is still inside the broken row
+            if row:
+                yield number, "".join(self._read).rstrip("\r\n"), row
+
+    def _noted(self) -> Iterator[str]:
+        for line in self._text:
+            self._lines += 1
+            self._read.append(line)
+            yield line
 
 
-def _raw(lines: list[str]) -> str:
-    text = "".join(lines).rstrip("\r\n")
-    return (
-        text
-        if text.isascii()
-        else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    )
+def _readable(raw: str) -> str:
+    return raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 _known: dict[tuple[Callable[[object], str], str], str] = {}

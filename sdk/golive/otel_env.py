@@ -39,7 +39,7 @@ def providers_from_environment() -> Providers:
     }
     made: dict[Signal, Any] = {}
     for signal, current in current_providers.items():
-        if _is_unset(current) and (name := _exporter_name(signal)):
+        if _is_unset(current) and (name := exporter_name(signal)):
             try:
                 made[signal] = _provider(signal, name)
             except Exception as error:  # any exporter's constructor; telemetry only (E6)
@@ -51,7 +51,8 @@ def _is_unset(provider: object) -> bool:
     return type(provider).__name__.lstrip("_").startswith("Proxy")
 
 
-def _exporter_name(signal: Signal) -> str | None:
+def exporter_name(signal: Signal) -> str | None:
+    """Return the exporter the environment asks for, or None."""
     named = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip()
     if named:
         return None if named.lower() == "none" else named

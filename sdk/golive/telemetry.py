@@ -76,10 +76,10 @@ class _Instruments:
             names.KPI_EVENTS, [self._events], "{event}", "KPI events that are true and durable"
         )
         meter.create_observable_up_down_counter(
-            names.KPI_VALUE_SUM, [self._value_sums], "1", "Sum of the values of KPI events"
+            names.KPI_VALUE_SUM, [self._value_sums], "", "Sum of the values of KPI events"
         )
         meter.create_observable_gauge(
-            names.KPI_VALUE_LAST, [self._value_lasts], "1", "Latest value of a KPI event"
+            names.KPI_VALUE_LAST, [self._value_lasts], "", "Latest value of a KPI event"
         )
         meter.create_observable_counter(
             names.EXPORTED_EVENTS,

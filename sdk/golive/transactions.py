@@ -11,12 +11,12 @@ SQLAlchemy's session events carry this. `after_rollback` and `after_commit` come
 import contextlib
 import logging
 import queue
+import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from golive import names
@@ -123,10 +123,14 @@ def session_of(db: object) -> Session | None:
     """
     if db is None or isinstance(db, Session):
         return db
-    if isinstance(db, scoped_session | async_scoped_session):
+    if isinstance(db, scoped_session):
         return session_of(db.registry())
-    if isinstance(db, AsyncSession):
-        return db.sync_session
+    # Importing it takes greenlet, which only an application with such sessions is sure to have.
+    asyncio = sys.modules.get("sqlalchemy.ext.asyncio")
+    if asyncio is not None and isinstance(db, asyncio.async_scoped_session):
+        return session_of(db.registry())
+    if asyncio is not None and isinstance(db, asyncio.AsyncSession):
+        return cast(Session, db.sync_session)
     raise InvalidEvent("db", "a Session, AsyncSession, scoped_session or None", type(db).__name__)
 
 

@@ -58,7 +58,7 @@ class Golive:
         """Return the metrics of the rows, sorted."""
         return sorted(row.metric for row in self.rows())
 
-    def counter(self, name: str = "golive.kpi.events") -> dict[tuple[Any, ...], float]:
+    def counter(self, name: str = "golive.kpi.events") -> dict[tuple[Any, ...], Any]:
         """Return an instrument's points by the values of their attributes."""
         data = self.reader.get_metrics_data()
         return {

@@ -18,7 +18,7 @@ from golive.errors import InvalidEvent
 from golive.kpi import kpi_success, kpi_timed_step
 from tests.contract.conftest import Golive
 
-PROGRAMS = Path(__file__).parent / "programs"
+ROOT = Path(__file__).parents[2]
 
 
 def test_events_inside_inherit_the_id(golive: Golive) -> None:
@@ -135,9 +135,13 @@ def test_without_any_the_request_gets_a_fresh_id() -> None:
 class Service:
     """A real HTTP service in a process of its own."""
 
-    def __init__(self, program: Path, environment: dict[str, str]) -> None:
+    def __init__(self, program: str, environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(program)], env=environment, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", f"tests.contract.programs.{program}"],
+            env=environment,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
@@ -155,9 +159,9 @@ def services(store: Any, environment: dict[str, str], tmp_path: Path) -> Iterato
 
     environment["DATABASE_URL"] = normalise_url(store).render_as_string(hide_password=False)
     environment["SPANS"] = str(tmp_path / "back.jsonl")
-    back = Service(PROGRAMS / "back_service.py", environment)
+    back = Service("back_service", environment)
     front = Service(
-        PROGRAMS / "front_service.py",
+        "front_service",
         {**environment, "BACK_URL": back.url, "SPANS": str(tmp_path / "front.jsonl")},
     )
     yield front

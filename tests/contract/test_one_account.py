@@ -149,7 +149,7 @@ class Accounts(RuleBasedStateMachine):
 
 
 def test_counters_rows_and_events_agree_after_any_interleaving(account: Account) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Accounts,
         settings=settings(
             max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)

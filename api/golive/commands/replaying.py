@@ -12,6 +12,8 @@ from golive.commands._progress import reading_progress
 from golive.commands.importing import Constants, LogFile, Mapping, open_log
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
     from golive.eventlog import BadLine
     from golive.events import KpiEvent
 
@@ -40,7 +42,7 @@ def replay_log(
     factor = _factor(speed)
     with telling_errors():
         log = open_log(file, mapping, constants, None)
-        pipeline.configure(store_url(database_url))
+        pipeline.configure(store_url(database_url), tracer_provider=_tracer_provider())
         rejected: list[BadLine] = []
         started = time.monotonic()
         replayed = 0
@@ -61,6 +63,15 @@ def replay_log(
     _show(replayed, seconds, rejected, delivered)
     if rejected or not delivered:
         raise typer.Exit(1)
+
+
+def _tracer_provider() -> "TracerProvider | None":
+    """Return a provider whose spans go nowhere, for rows to have trace ids, unless `OTEL_*` has one."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from golive.otel_env import exporter_name
+
+    return None if exporter_name("traces") else TracerProvider()
 
 
 class _Clock:

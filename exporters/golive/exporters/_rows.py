@@ -129,8 +129,10 @@ class PostgresRows:
             "trace_id text, span_id text, duration_ms double precision, created_at timestamptz) "
             "ON CONFLICT (id) DO NOTHING"
         )
+        # A join, for `id = ANY(array)` reads the whole table until it has been analysed.
         self._select = text(
-            f"SELECT {_COLUMNS} FROM {table} WHERE id = ANY(CAST(CAST(:ids AS text) AS bigint[]))"
+            f"SELECT {_COLUMNS} FROM unnest(CAST(CAST(:ids AS text) AS bigint[])) AS wanted (id) "
+            f"JOIN {table} USING (id)"
         )
 
     def insert_many(self, connection: Connection, rows: Iterable[Row]) -> int:

@@ -211,7 +211,7 @@ def _insert_missing(
         if not collided:
             return written
         if not probe:
-            _log.warning("%d events had ids of other events, and get others", len(collided))
+            _log.info("%d events had ids of other events, and get others", len(collided))
         rows = collided
     raise GoliveError(f"no free id was found for {len(rows)} events in {_MAX_PROBES} tries")
 

@@ -1,8 +1,8 @@
-from _service import serve
 from fastapi import FastAPI
 
 from golive.asgi import CorrelationMiddleware
 from golive.kpi import kpi_timed_step
+from tests.contract.programs._service import serve
 
 app = FastAPI()
 

@@ -1,12 +1,12 @@
 import os
 
 import httpx
-from _service import serve
 from fastapi import FastAPI
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 
 from golive.asgi import CorrelationMiddleware
 from golive.kpi import kpi_success, kpi_timed_step
+from tests.contract.programs._service import serve
 
 app = FastAPI()
 

@@ -1,0 +1,131 @@
+"""A machine of its own for a fault test: a spool, a store, and programs that run against them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+
+from golive import database
+
+PROGRAMS = Path(__file__).parent.parent / "support" / "programs"
+
+
+class Stored(NamedTuple):
+    """What a test looks at of a row."""
+
+    id: int
+    domain: str
+    metric: str
+    success: bool | None
+    correlation_id: str | None
+    created_at: str
+
+
+@dataclass
+class Machine:
+    """Programs started here share one spool folder and one event store, and nothing with other tests."""
+
+    folder: Path
+    database_url: str
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def spool(self) -> Path:
+        return self.folder / "spool"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("GOLIVE_", "OTEL_", "COV_"))
+        }
+        return inherited | {
+            "DATABASE_URL": self.database_url,
+            "GOLIVE_SPOOL_DIR": str(self.spool),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "PYTHONUNBUFFERED": "1",
+            **self.settings,
+            **more,
+        }
+
+    @contextmanager
+    def started(self, *command: object, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+        """Run a program of `tests/support/programs` (or a command), killed at the end if it still runs."""
+        with subprocess.Popen(
+            self._command(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=self.environment(**environment),
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    def run(
+        self, *command: object, returncode: int | None = 0, timeout_s: float = 300, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a program to its end; its return code must be the one given (None: any)."""
+        done = subprocess.run(
+            self._command(command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=self.environment(**environment),
+            timeout=timeout_s,
+            check=False,
+        )
+        assert returncode in (None, done.returncode), f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def recover(self, timeout_s: float = 120) -> str:
+        """Start the next process, which takes over what dead ones left; return what it logged."""
+        return self.run("recover.py", timeout_s, timeout_s=timeout_s + 30).stderr
+
+    def rows(self) -> list[Stored]:
+        """Return every row, in the order of ids."""
+        url = database.normalise_url(self.database_url)
+        engine = database.create_store_engine(url)
+        statement = text(f"SELECT {', '.join(Stored._fields)} FROM kpi_event ORDER BY id")
+        try:
+            with engine.connect() as connection:
+                return [
+                    Stored(row[0], row[1], row[2], _boolean(row[3]), row[4], str(row[5]))
+                    for row in connection.execute(statement)
+                ]
+        finally:
+            engine.dispose()
+
+    def correlation_ids(self) -> list[str]:
+        """Return the correlation id of every row, sorted."""
+        return sorted(str(row.correlation_id) for row in self.rows())
+
+    def store_folder(self) -> Path:
+        """Return the folder of this store's spools."""
+        key = database.store_key(database.normalise_url(self.database_url))
+        return self.spool / key
+
+    def left_behind(self) -> list[str]:
+        """Return what is in the spool folder."""
+        folder = self.store_folder()
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+    @staticmethod
+    def _command(command: tuple[object, ...]) -> list[str]:
+        words = [str(word) for word in command]
+        return [sys.executable, str(PROGRAMS / words[0]), *words[1:]] if words[0].endswith(".py") else words
+
+
+def _boolean(value: Any) -> bool | None:
+    return None if value is None else bool(value)
