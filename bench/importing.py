@@ -1,4 +1,4 @@
-"""`golive import` of a whole event log into PostgreSQL, against `psql \\copy` of the same file; whole processes."""
+"""`golive import` of an event log into PostgreSQL, against `psql \\copy` of the same file; whole processes."""
 
 import gzip
 import os

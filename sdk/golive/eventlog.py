@@ -19,19 +19,20 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from golive.detail import to_json_text
 from golive.errors import ConfigurationError, InvalidEvent
 from golive.events import KpiEvent, check_actor, check_correlation_id, check_domain, check_metric, check_value
 from golive.ids import id_at
 
-__all__ = ["BadLine", "EventLog", "LogLine"]
+__all__ = ["BadLine", "EventLog"]
 
 FIELDS = (
     "domain", "metric", "success", "value", "actor", "correlation_id", "detail", "occurred_at",
@@ -49,13 +50,6 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EARLIEST, _LATEST = dt.datetime(1970, 1, 2, tzinfo=dt.UTC), dt.datetime(2248, 1, 1, tzinfo=dt.UTC)
 
 
-class LogLine(NamedTuple):
-    """A line that is an event."""
-
-    number: int
-    event: KpiEvent
-
-
 class BadLine(NamedTuple):
     """A line that is no event: its number, its text, and what is wrong with it."""
 
@@ -64,12 +58,12 @@ class BadLine(NamedTuple):
     reason: str
 
 
-class _Cells(NamedTuple):
-    """A line's cells by column name; `raw` is its text, `problem` what keeps it from being read."""
+class _Line(NamedTuple):
+    """A line's cells in the order of `FIELDS`; `raw` is its text, `problem` what keeps it from being read."""
 
     number: int
     raw: str
-    cells: Mapping[str, Any]
+    cells: Sequence[Any]
     problem: str | None = None
 
 
@@ -100,12 +94,12 @@ class EventLog:
         digest = hashlib.sha256((self.source or self.path.name).encode()).digest()
         self._emitter = int.from_bytes(digest[:8]) >> 1
 
-    def lines(self) -> Iterator[LogLine | BadLine]:
+    def lines(self) -> Iterator[KpiEvent | BadLine]:
         """Yield every line but empty ones, as an event or with what is wrong with it."""
         with self._open() as file:
             first = file.peek(1).lstrip()[:1]  # type: ignore[attr-defined]
-            for cells in self._json_lines(file) if first == b"{" else self._csv_lines(file):
-                yield self._parsed(cells)
+            for line in self._json_lines(file) if first == b"{" else self._csv_lines(file):
+                yield self._parsed(line)
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
@@ -120,35 +114,49 @@ class EventLog:
         except (OSError, EOFError) as error:
             raise ConfigurationError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
 
-    def _json_lines(self, file: BinaryIO) -> Iterator[_Cells]:
+    def _json_lines(self, file: BinaryIO) -> Iterator[_Line]:
+        columns = [self.columns.get(name, name) for name in FIELDS]
+        constants = [self.constants.get(name) for name in FIELDS]
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                text = line.decode().rstrip("\r\n")
-                cells = json.loads(text)
+                raw = line.decode().rstrip("\r\n")
+                found = json.loads(raw)
             except ValueError as error:
-                yield _Cells(
-                    number, line.decode(errors="backslashreplace").rstrip("\r\n"), {}, f"no JSON: {error}"
-                )
+                raw = line.decode(errors="backslashreplace").rstrip("\r\n")
+                yield _Line(number, raw, (), f"no JSON: {error}")
                 continue
-            problem = None if isinstance(cells, dict) else "expected a JSON object"
-            yield _Cells(number, text, cells if problem is None else {}, problem)
+            if isinstance(found, dict):
+                pairs = zip(columns, constants, strict=True)
+                yield _Line(number, raw, [found.get(c) if fixed is None else fixed for c, fixed in pairs])
+            else:
+                yield _Line(number, raw, (), "expected a JSON object")
 
-    def _csv_lines(self, file: BinaryIO) -> Iterator[_Cells]:
+    def _csv_lines(self, file: BinaryIO) -> Iterator[_Line]:
         with io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="") as text:
             rows = _CsvRows(text)
             header = rows.header()
             self._check_header(header)
+            blank = [self.constants.get(name) for name in FIELDS]
+            places = [
+                (place, header.index(column))
+                for place, name in enumerate(FIELDS)
+                if name not in self.constants and (column := self.columns.get(name, name)) in header
+            ]
+            width = len(header)
             for number, raw, row in rows:
                 if isinstance(row, str):
-                    yield _Cells(number, raw, {}, row)
-                elif len(row) != len(header):
-                    yield _Cells(number, raw, {}, f"expected {len(header)} columns, got {len(row)}")
+                    yield _Line(number, raw, (), row)
+                elif len(row) != width:
+                    yield _Line(number, raw, (), f"expected {width} columns, got {len(row)}")
                 elif not raw.isascii() and _UNDECODED.search(raw):
-                    yield _Cells(number, _readable(raw), {}, "not UTF-8")
+                    yield _Line(number, _readable(raw), (), "not UTF-8")
                 else:
-                    yield _Cells(number, raw, dict(zip(header, row, strict=True)))
+                    cells = blank.copy()
+                    for place, index in places:
+                        cells[place] = row[index]
+                    yield _Line(number, raw, cells)
 
     def _check_header(self, header: list[str]) -> None:
         for name in REQUIRED:
@@ -162,38 +170,37 @@ class EventLog:
             if column not in header:
                 raise ConfigurationError(f"{self.path.name} has no column {column!r}, mapped to {name}")
 
-    def _parsed(self, line: _Cells) -> LogLine | BadLine:
+    def _parsed(self, line: _Line) -> KpiEvent | BadLine:
         if line.problem is not None:
             return BadLine(line.number, line.raw, line.problem)
         try:
-            return LogLine(line.number, self._event(line))
-        except (InvalidEvent, ValueError) as error:
+            return self._event(line)
+        except ValueError as error:
             return BadLine(line.number, line.raw, str(error))
 
-    def _event(self, line: _Cells) -> KpiEvent:
-        def cell(name: str) -> Any:
-            if name in self.constants:
-                return self.constants[name]
-            return line.cells.get(self.columns.get(name, name))
-
-        occurred = _time(cell("occurred_at"))
-        identity = f"{self._emitter}\0{line.number}\0{line.raw}".encode("utf-8", "replace")
-        digest = hashlib.blake2b(identity, digest_size=4).digest()
+    def _event(self, line: _Line) -> KpiEvent:
+        domain, metric, success, value, actor, correlation_id, detail, at, duration_ms, trace_id, span_id = (
+            line.cells
+        )
+        created_ns = _time(at)
+        # A checksum of content, place and source: low bits of an id need to differ, not to be secret.
+        seed = (line.number * 0x9E3779B1 ^ self._emitter) & 0xFFFFFFFF
+        low_bits = zlib.crc32(line.raw.encode("utf-8", "replace"), seed)
         return KpiEvent(
-            id_at(occurred // 1_000_000, int.from_bytes(digest)),
+            id_at(created_ns // 1_000_000, low_bits),
             self._emitter,
-            _checked(check_domain, cell("domain")),
-            _checked(check_metric, cell("metric")),
-            _success(cell("success")),
-            _number("value", cell("value")),
-            check_actor(cell("actor")),
-            check_correlation_id(cell("correlation_id")),
-            _detail(cell("detail")),
-            _hex("trace_id", cell("trace_id")),
-            _hex("span_id", cell("span_id")),
+            _checked(check_domain, domain),
+            _checked(check_metric, metric),
+            _success(success),
+            _number("value", value),
+            _checked(check_actor, actor),
+            _checked(check_correlation_id, correlation_id),
+            _detail(detail),
+            _hex("trace_id", trace_id),
+            _hex("span_id", span_id),
             True,
-            _number("duration_ms", cell("duration_ms")),
-            occurred,
+            _number("duration_ms", duration_ms),
+            created_ns,
         )
 
 
@@ -237,17 +244,22 @@ def _readable(raw: str) -> str:
     return raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-_known: dict[tuple[Callable[[object], str], str], str] = {}
+_Checked = TypeVar("_Checked", str, str | None)
+_known: dict[Any, Any] = {}
+_KNOWN_MAX = 50_000
 
 
-def _checked(check: Callable[[object], str], text: Any) -> str:
+def _checked(check: Callable[[object], _Checked], text: Any) -> _Checked:
+    """Return what `check` makes of a text, asked once for all the lines that have it."""
     if text.__class__ is not str:
         return check(text)
-    known = _known.get((check, text))
-    if known is None:
+    try:
+        known: _Checked = _known[check, text]
+    except KeyError:
         known = check(text)
-        if len(_known) < 10_000:
-            _known[check, text] = known
+        if len(_known) >= _KNOWN_MAX:
+            _known.clear()
+        _known[check, text] = known
     return known
 
 
@@ -255,8 +267,8 @@ def _success(cell: Any) -> bool | None:
     if cell is None or isinstance(cell, bool):
         return cell
     try:
-        return _SUCCESS[str(cell).strip().lower()]
-    except KeyError:
+        return _SUCCESS[cell if cell in _SUCCESS else str(cell).strip().lower()]
+    except (KeyError, TypeError):
         raise InvalidEvent("success", "true, false or nothing", ascii(cell)[:60]) from None
 
 

@@ -23,6 +23,7 @@ _installed = False
 
 def install(
     at_exit: Callable[[], object],
+    at_sigterm: Callable[[], object],
     before_fork: Callable[[], None],
     after_fork_in_parent: Callable[[], None],
     after_fork_in_child: Callable[[], None],
@@ -36,7 +37,7 @@ def install(
             before=before_fork, after_in_parent=after_fork_in_parent, after_in_child=after_fork_in_child
         )
     _at_multiprocessing_exit(at_exit)
-    _at_sigterm(at_exit)
+    _at_sigterm(at_sigterm)
 
 
 def _at_multiprocessing_exit(at_exit: Callable[[], object]) -> None:
@@ -47,7 +48,7 @@ def _at_multiprocessing_exit(at_exit: Callable[[], object]) -> None:
         Finalize(None, at_exit, exitpriority=10)
 
 
-def _at_sigterm(at_exit: Callable[[], object]) -> None:
+def _at_sigterm(deliver: Callable[[], object]) -> None:
     # Only where the signal would end the process at once: any other handler knows what it does.
     if (
         threading.current_thread() is not threading.main_thread()
@@ -62,7 +63,7 @@ def _at_sigterm(at_exit: Callable[[], object]) -> None:
 
     def deliver_and_end() -> None:
         try:
-            at_exit()
+            deliver()
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 

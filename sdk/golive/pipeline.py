@@ -175,7 +175,7 @@ def _build(given: dict[str, Any], db: object) -> "Pipeline":
     settings = _settings(given)
     redaction.add_secret_words(settings.redact_keys)
     _process.account.max_series = settings.max_series
-    exits.install(shutdown, _before_fork, _after_fork_in_parent, _after_fork_in_child)
+    exits.install(shutdown, _shutdown_for_good, _before_fork, _after_fork_in_parent, _after_fork_in_child)
     return Pipeline(
         _store_url(given.get("database_url") or settings.database_url, db),
         settings,
@@ -209,6 +209,12 @@ def _store_url(configured: "str | URL | None", db: object) -> "URL":
                 "the session's database cannot be the event store: %s; using %s", error, DEFAULT_DATABASE_URL
             )
     return database.normalise_url(DEFAULT_DATABASE_URL)
+
+
+def _shutdown_for_good() -> None:
+    # The lock is kept: what a thread that goes on recorded now would be left behind when the signal strikes.
+    _process.lock.acquire()
+    shutdown()
 
 
 def _before_fork() -> None:

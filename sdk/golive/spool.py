@@ -181,7 +181,7 @@ class Spool:
     def measure(self) -> None:
         """Take into account what the other spools of this store take on the disk, and what was delivered."""
         with self._mutex:
-            total = sum(_size(file) for file in self.root.glob("*/*.log"))
+            total = sum(_size(file) for folder in self.root.iterdir() for file in _segments_in(folder))
             self._sealed_bytes = max(total - self._size, 0)
 
     def close(self, *, remove: bool) -> None:
@@ -288,6 +288,13 @@ def _read_position(lock: int) -> Position:
 
 def _segment(folder: Path, number: int) -> Path:
     return folder / f"{number:010d}.log"
+
+
+def _segments_in(folder: Path) -> list[Path]:
+    try:
+        return [file for file in folder.iterdir() if file.suffix == ".log"]
+    except (FileNotFoundError, NotADirectoryError):  # delivered and removed meanwhile; `quarantine.log`
+        return []
 
 
 def _size(file: Path) -> int:

@@ -1,5 +1,6 @@
 """`golive import`: a business event log into the store."""
 
+import gc
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -102,6 +103,8 @@ class _Import:
         """Write the log's events, one batch while the next one is read; raises what the store raises."""
         from golive.eventlog import BadLine
 
+        # Millions of tuples without a cycle: looking for cycles among them takes a fifth of the time.
+        gc.disable()
         batch: list[KpiEvent] = []
         with ThreadPoolExecutor(1, "golive-import") as writer, self._rejecting() as reject:
             writing: Future[int] = writer.submit(int)
@@ -109,7 +112,7 @@ class _Import:
                 if isinstance(line, BadLine):
                     reject(line)
                     continue
-                batch.append(line.event)
+                batch.append(line)
                 if len(batch) == BATCH_EVENTS:
                     self._written += writing.result()
                     writing = writer.submit(self._exporter.write, batch)

@@ -52,8 +52,8 @@ def replay_log(
                 if isinstance(line, BadLine):
                     rejected.append(line)
                     continue
-                clock.wait_for(line.event.created_ns)
-                desk.give(line.event)
+                clock.wait_for(line.created_ns)
+                desk.give(line)
                 replayed += 1
                 if not replayed % 500:
                     progress(replayed)

@@ -1,0 +1,75 @@
+"""However a process ends by itself or by SIGTERM, its events are rows when it is gone (E4)."""
+
+import signal
+import sys
+import time
+
+import pytest
+
+from tests.faults.machine import Machine
+from tests.faults.web import Load, acknowledged, gunicorn, serving
+
+
+@pytest.mark.parametrize(
+    ("how", "returncode", "extra"),
+    [("return", 0, []), ("exit", 3, []), ("raise", 1, []), ("raise-in-step", 1, ["step"])],
+)
+def test_a_program_that_ends_leaves_nothing_behind(
+    machine: Machine, how: str, returncode: int, extra: list[str]
+) -> None:
+    done = machine.run("ending.py", how, 500, returncode=returncode)
+    assert machine.correlation_ids() == sorted([*done.stdout.split(), *extra])
+    assert machine.left_behind() == []
+
+
+def test_a_program_that_ends_leaves_nothing_behind_on_postgresql(postgres_machine: Machine) -> None:
+    done = postgres_machine.run("ending.py", "return", 500)
+    assert postgres_machine.correlation_ids() == sorted(done.stdout.split())
+    assert postgres_machine.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    ("signum", "returncodes"),
+    [(signal.SIGTERM, [-signal.SIGTERM]), (signal.SIGINT, [1, 130, -signal.SIGINT])],
+)
+def test_a_signal_ends_a_program_only_after_its_events_are_rows(
+    machine: Machine, signum: signal.Signals, returncodes: list[int]
+) -> None:
+    with machine.started("ending.py", "wait", 100) as process:
+        assert process.stdout is not None
+        printed = [process.stdout.readline() for _ in range(150)]
+        process.send_signal(signum)
+        rest, errors = process.communicate(timeout=30)
+        assert process.returncode in returncodes, errors
+    # The signal may come between the call's return and the print, and cut a line.
+    noted = "".join(printed) + rest
+    lines = noted.splitlines() if noted.endswith("\n") else noted.splitlines()[:-1]
+    rows = machine.correlation_ids()
+    assert set(lines) <= set(rows)
+    assert len(rows) == len(set(rows))
+    assert len(rows) - len(lines) <= 1
+    assert machine.left_behind() == []
+
+
+def test_sigterm_under_uvicorn_leaves_nothing_behind(machine: Machine) -> None:
+    command = [sys.executable, "-m", "uvicorn", "web:app", "--host", "127.0.0.1", "--port", "PORT"]
+    with serving(machine, *command) as (process, url), Load(f"{url}/slow"):
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) in (0, -signal.SIGTERM)
+    events = acknowledged(machine)
+    assert len(events) > 30
+    assert machine.correlation_ids() == events
+    assert machine.left_behind() == []
+
+
+@pytest.mark.parametrize("worker", ["sync", "uvicorn"])
+def test_sigterm_under_gunicorn_leaves_nothing_behind(machine: Machine, worker: str) -> None:
+    with serving(machine, *gunicorn(worker, 2)) as (process, url), Load(f"{url}/slow"):
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    events = acknowledged(machine)
+    assert len(events) > 30
+    assert machine.correlation_ids() == events
+    assert machine.left_behind() == []
