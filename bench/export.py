@@ -98,7 +98,8 @@ def _empty(engine: Engine) -> None:
 
 def _line(result: Comparison, other: str, target: str) -> str:
     return (
-        f"| PostgreSQL exporter | {1 / result.ours:,.0f} events/s | {other} | {1 / result.theirs:,.0f} events/s "
+        f"| PostgreSQL exporter | {1 / result.ours:,.0f} events/s "
+        f"| {other} | {1 / result.theirs:,.0f} events/s "
         f"| {1 / result.ratio:,.2f} | {target} |"
     )
 

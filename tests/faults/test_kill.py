@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from golive import database
 from tests.faults.machine import Machine
 from tests.support.postgres import PostgresServer
 
@@ -52,11 +54,72 @@ def assert_every_acknowledged_event_is_a_row_once(machine: Machine, acknowledged
     assert len(rows) - len(printed) <= len(files)
 
 
+def wait_until_spooled(machine: Machine, events: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        segments = machine.store_folder().glob("*/[0-9]*.log")
+        if sum(segment.read_bytes().count(b"\n") for segment in segments) >= events:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the events did not reach the spool")
+
+
+def deals_of(machine: Machine) -> list[str]:
+    engine = database.create_store_engine(database.normalise_url(machine.database_url))
+    try:
+        with engine.connect() as connection:
+            return list(connection.scalars(text("SELECT id FROM deal")))
+    finally:
+        engine.dispose()
+
+
 def test_events_acknowledged_before_a_kill_are_rows_once(machine: Machine) -> None:
     acknowledged = live_and_die(machine, 6)
     machine.recover()
     assert_every_acknowledged_event_is_a_row_once(machine, acknowledged)
     assert machine.left_behind() == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_in_the_middle_of_a_delivery_loses_and_doubles_nothing(
+    any_machine: Machine, moment: str
+) -> None:
+    """`before` the batch's commit, and `after` it but before the spool's note of it."""
+    with any_machine.started("stuck_delivery.py", moment, 5_000) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        wait_until_spooled(any_machine, 5_000)
+        process.kill()
+        process.wait()
+    assert len(any_machine.rows()) == 0 if moment == "before" else len(any_machine.rows()) > 0
+    any_machine.recover()
+    assert any_machine.correlation_ids() == [f"{number:06}" for number in range(5_000)]
+    assert any_machine.left_behind() == []
+
+
+def test_after_kills_the_events_of_committed_transactions_are_rows_and_no_others(
+    any_machine: Machine,
+) -> None:
+    any_machine.recover()  # makes the tables on SQLite
+    said: set[str] = set()
+    for life in range(4):
+        with any_machine.started("deals.py", life) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            time.sleep(random.uniform(0.0, 0.2))
+            process.kill()
+            said |= set((first + process.stdout.read()).splitlines(keepends=True))
+    any_machine.recover()
+    committed = sorted(deals_of(any_machine))
+    # A deal may have been committed and not yet said, but not the other way round.
+    assert {line.strip() for line in said if line.endswith("\n")} <= set(committed)
+    rows = any_machine.rows()
+    for metric in ("made", "price"):
+        assert sorted(str(row.correlation_id) for row in rows if row.metric == metric) == committed
+    denied = [str(row.correlation_id) for row in rows if row.metric == "denied"]
+    assert set(committed) <= set(denied)
+    assert len(denied) - len(committed) <= 4
+    assert any_machine.left_behind() == []
 
 
 @pytest.mark.faults

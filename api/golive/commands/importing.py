@@ -2,6 +2,7 @@
 
 import gc
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -105,6 +106,8 @@ class _Import:
 
         # Millions of tuples without a cycle: looking for cycles among them takes a fifth of the time.
         gc.disable()
+        # The writer asks for the interpreter lock at every packet, and would wait 5 ms for it each time.
+        sys.setswitchinterval(0.0005)
         batch: list[KpiEvent] = []
         with ThreadPoolExecutor(1, "golive-import") as writer, self._rejecting() as reject:
             writing: Future[int] = writer.submit(int)

@@ -40,21 +40,8 @@ class Row(NamedTuple):
 
 def row_of(event: KpiEvent) -> Row:
     """Return the row of an event; times lose what is below a microsecond."""
-    return Row(
-        event.id,
-        event.emitter,
-        event.domain,
-        event.metric,
-        event.success,
-        event.value,
-        event.actor,
-        event.correlation_id,
-        event.detail,
-        event.trace_id,
-        event.span_id,
-        event.duration_ms,
-        _utc_text(event.created_ns),
-    )
+    # By place, not by name: this is done for every event written. The two differ in `sampled` and the time.
+    return Row(*event[:11], event[12], _utc_text(event[13]))
 
 
 _UTC = "+00"

@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from golive import database, otel_logs
-from golive.errors import GoliveError
+from golive.errors import GoliveError, SchemaError
 from golive.events import KpiEvent, check_event
 from golive.exporters._rows import PostgresRows, Row, SqliteRows, row_of
 from golive.ids import next_probe
@@ -152,12 +152,20 @@ class SqlLogRecordExporter(LogRecordExporter):
 
     def _open(self) -> SqliteRows | PostgresRows:
         if self._url.get_backend_name() == "sqlite":
-            database.upgrade(self._url)
+            self._make_schema()
             return SqliteRows()
         with self._engine.connect() as connection:
             database.check_schema(connection)
             schema: str = connection.scalar(_SCHEMA_OF_TABLE)
             return PostgresRows(schema)
+
+    def _make_schema(self) -> None:
+        """Make the schema where it is missing; where it is there, Alembic need not even be imported."""
+        try:
+            with self._engine.connect() as connection:
+                database.check_schema(connection)
+        except SchemaError:
+            database.upgrade(self._url)
 
     def _is_integrity_error(self, error: Exception) -> bool:
         raw = error.orig if isinstance(error, DBAPIError) else error
