@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 from golive import database
 from tests.support.postgres import PostgresServer
 
-ROUNDS = 3
+ROUNDS = 5
 _COLUMNS = "correlation_id, domain, metric, success, value, actor, created_at, detail"
 
 

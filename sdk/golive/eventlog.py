@@ -85,7 +85,7 @@ class EventLog:
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     source: str | None = None
-    bytes_read: Callable[[], int] = field(default=lambda: 0, init=False)
+    _raw: BinaryIO | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         for name in (*self.columns, *self.constants):
@@ -101,11 +101,17 @@ class EventLog:
             for line in self._json_lines(file) if first == b"{" else self._csv_lines(file):
                 yield self._parsed(line)
 
+    def bytes_read(self) -> int:
+        """Return how much of the file has been read, in bytes as they are on the disk."""
+        if self._raw is None:
+            return 0
+        return self.path.stat().st_size if self._raw.closed else self._raw.tell()
+
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         try:
             with self.path.open("rb") as raw:
-                self.bytes_read = raw.tell
+                self._raw = raw
                 if raw.peek(2)[:2] == b"\x1f\x8b":
                     with gzip.open(raw) as unpacked:
                         yield io.BufferedReader(unpacked)

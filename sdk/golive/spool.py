@@ -10,6 +10,7 @@ the last seconds with it. A folder whose lock can be had belonged to a dead proc
 delivers its events.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import logging
@@ -94,11 +95,14 @@ class SpoolFolder:
 
     def read(self, max_lines: int) -> Batch | None:
         """Return the next lines, at most `max_lines`; None if there is nothing more to read now."""
-        for number in self.segments():
+        numbers = self.segments()
+        for number in numbers:
             start = self.position.offset if number == self.position.segment else 0
             batch = _read_lines(_segment(self.path, number), number, start, max_lines)
             if batch is not None:
                 return batch
+            if number != numbers[-1]:  # sealed and delivered: its room may be what the next line needs
+                self.acknowledge(Position(number + 1, 0))
         return None
 
     def acknowledge(self, position: Position) -> None:
@@ -107,7 +111,9 @@ class SpoolFolder:
             if number < position.segment:
                 _segment(self.path, number).unlink(missing_ok=True)
         self.position = position
-        os.pwrite(self._lock, b"%010d %012d\n" % position, 0)
+        # On a full disk the note may fail: a successor then reads again, and ids make that idempotent.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._lock, b"%010d %012d\n" % position, 0)
 
     def quarantine(self, raw: bytes) -> None:
         """Keep what could not be delivered beside the spools, for a person to look at."""
@@ -169,12 +175,12 @@ class Spool:
             if self._sealed_bytes + self._size + len(framed) > self.max_bytes:
                 raise NoRoom(f"the spool has reached its bound of {self.max_bytes} bytes", disk=False)
             written = _write(self._file, framed, len(framed))
-            if written < 0:
-                reason = os.strerror(ctypes.get_errno())
-                raise NoRoom(f"the spool cannot be written: {reason}", disk=True)
             if written != len(framed):
+                reason = os.strerror(ctypes.get_errno()) if written < 0 else "the disk is full"
                 os.ftruncate(self._file, self._size)
-                raise NoRoom("the disk is full", disk=True)
+                if self._size:
+                    self._seal()  # for a segment gives its room back only when another one follows
+                raise NoRoom(f"the spool cannot be written: {reason}", disk=True)
             self._size += written
             self.appended += 1
 

@@ -85,7 +85,9 @@ def test_a_store_that_never_answers_holds_up_nobody(postgres_machine: Machine, t
     with silent_server() as port:
         url = database.normalise_url(postgres_machine.database_url).set(port=port)
         hanging = url.render_as_string(hide_password=False)
-        with postgres_machine.started("outage.py", DATABASE_URL=hanging, GOLIVE_SHUTDOWN_SECONDS="0.5") as process:
+        with postgres_machine.started(
+            "outage.py", DATABASE_URL=hanging, GOLIVE_SHUTDOWN_SECONDS="0.5"
+        ) as process:
             assert int(ask(process, "emit 2000")) == 2000
             percentile, longest = map(float, ask(process, "latency 500").split())
             print(f"emit: {percentile:.2f} ms (99 %), {longest:.2f} ms at most")

@@ -2,7 +2,7 @@
 
 import gc
 import json
-import sys
+import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +14,18 @@ import typer
 
 from golive.commands._common import DatabaseUrl, console, fail, shown, store_url, telling_errors
 from golive.commands._progress import reading_progress
+from golive.errors import GoliveError
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from golive.eventlog import BadLine, EventLog
     from golive.events import KpiEvent
     from golive.exporters.sql import SqlLogRecordExporter
 
-BATCH_EVENTS = 5_000
+    _Batch = tuple[list[KpiEvent], list[BadLine], int]
+
+BATCH_LINES = 10_000
 _BAD_LINES_SHOWN = 5
 
 LogFile = Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON Lines, plain or gzip.")]
@@ -62,7 +67,7 @@ def import_log(
         run = _Import(exporter, rejects or Path(f"{file.name}.rejects.jsonl"))
         try:
             exporter.write([])  # a store that cannot be written is said before anything is read
-            with reading_progress(log, file) as progress:
+            with reading_progress(file) as progress:
                 run.read(log, progress)
         finally:
             exporter.shutdown()
@@ -90,6 +95,73 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
     return pairs
 
 
+def _batches(log: "EventLog") -> Iterator["_Batch"]:
+    """Yield the log's events and bad lines in batches, with how many bytes have been read."""
+    from golive.eventlog import BadLine
+
+    events: list[KpiEvent] = []
+    bad_lines: list[BadLine] = []
+    for line in log.lines():
+        if isinstance(line, BadLine):
+            bad_lines.append(line)
+        else:
+            events.append(line)
+        if len(events) + len(bad_lines) == BATCH_LINES:
+            yield events, bad_lines, log.bytes_read()
+            events, bad_lines = [], []
+    yield events, bad_lines, log.bytes_read()
+
+
+@contextmanager
+def _reader(log: "EventLog") -> Iterator[Iterator["_Batch"]]:
+    """Yield the batches, read by a process of its own: to read a line takes as long as to write it."""
+    # Millions of tuples without a cycle: looking for cycles among them takes a fifth of the time.
+    gc.disable()
+    processes = multiprocessing.get_context("fork")
+    receiver, sender = processes.Pipe(duplex=False)
+    process = processes.Process(target=_send_batches, args=(log, sender), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        yield _received(receiver)
+    finally:
+        receiver.close()
+        process.terminate()
+        process.join()
+
+
+def _send_batches(log: "EventLog", sender: "Connection") -> None:
+    try:
+        for events, bad_lines, bytes_read in _batches(log):
+            sender.send(([tuple(event) for event in events], [tuple(line) for line in bad_lines], bytes_read))
+        sender.send(None)
+    except GoliveError as error:
+        sender.send(error)
+    except BrokenPipeError:
+        return  # the writer failed, and says why
+
+
+def _received(receiver: "Connection") -> Iterator["_Batch"]:
+    from golive.eventlog import BadLine
+    from golive.events import KpiEvent
+
+    while True:
+        try:
+            message = receiver.recv()
+        except EOFError:
+            raise GoliveError("the process that reads the log died; run the import again to go on") from None
+        if message is None:
+            return
+        if isinstance(message, GoliveError):
+            raise message
+        events, bad_lines, bytes_read = message
+        yield (
+            [KpiEvent._make(event) for event in events],
+            [BadLine._make(line) for line in bad_lines],
+            bytes_read,
+        )
+
+
 class _Import:
     """One run: what was read, written and rejected."""
 
@@ -100,30 +172,20 @@ class _Import:
         self._written = 0
         self._metrics: Counter[tuple[str, str]] = Counter()
 
-    def read(self, log: "EventLog", progress: Callable[[int], None]) -> None:
-        """Write the log's events, one batch while the next one is read; raises what the store raises."""
-        from golive.eventlog import BadLine
-
-        # Millions of tuples without a cycle: looking for cycles among them takes a fifth of the time.
-        gc.disable()
-        # The writer asks for the interpreter lock at every packet, and would wait 5 ms for it each time.
-        sys.setswitchinterval(0.0005)
-        batch: list[KpiEvent] = []
-        with ThreadPoolExecutor(1, "golive-import") as writer, self._rejecting() as reject:
+    def read(self, log: "EventLog", progress: Callable[[int, int], None]) -> None:
+        """Write the log's events, one batch while the next one is read; raises what log and store raise."""
+        lines = 0
+        with self._rejecting() as reject, _reader(log) as batches, ThreadPoolExecutor(1) as writer:
             writing: Future[int] = writer.submit(int)
-            for count, line in enumerate(log.lines(), 1):
-                if isinstance(line, BadLine):
-                    reject(line)
-                    continue
-                batch.append(line)
-                if len(batch) == BATCH_EVENTS:
-                    self._written += writing.result()
-                    writing = writer.submit(self._exporter.write, batch)
-                    self._metrics.update((event.domain, event.metric) for event in batch)
-                    batch = []
-                    progress(count)
-            self._written += writing.result() + self._exporter.write(batch)
-            self._metrics.update((event.domain, event.metric) for event in batch)
+            for events, bad_lines, bytes_read in batches:
+                for bad_line in bad_lines:
+                    reject(bad_line)
+                self._written += writing.result()
+                writing = writer.submit(self._exporter.write, events)
+                self._metrics.update((event.domain, event.metric) for event in events)
+                lines += len(events) + len(bad_lines)
+                progress(lines, bytes_read)
+            self._written += writing.result()
 
     def show(self, store: str) -> None:
         """Print what came of it."""

@@ -46,7 +46,7 @@ def replay_log(
         rejected: list[BadLine] = []
         started = time.monotonic()
         replayed = 0
-        with reading_progress(log, file) as progress, _Workers(workers) as desk:
+        with reading_progress(file) as progress, _Workers(workers) as desk:
             clock = _Clock(factor)
             for line in log.lines():
                 if isinstance(line, BadLine):
@@ -56,7 +56,7 @@ def replay_log(
                 desk.give(line)
                 replayed += 1
                 if not replayed % 500:
-                    progress(replayed)
+                    progress(replayed, log.bytes_read())
         seconds = time.monotonic() - started
         delivered = pipeline.flush(_FLUSH_S)
         pipeline.shutdown()

@@ -1,0 +1,195 @@
+"""A full spool, a full disk, no spool at all: the business goes on, and what is lost is counted (E4, E6)."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.machine import Machine
+from tests.faults.test_outage import ask, flush
+from tests.support.postgres import PostgresServer
+
+SMALL = {"GOLIVE_SPOOL_MAX_BYTES": "131072", "GOLIVE_SHUTDOWN_SECONDS": "0.2"}
+
+
+def emit_while_away(
+    machine: Machine, server: PostgresServer, *command: object, **environment: str
+) -> tuple[dict[str, Any], str]:
+    """Run `full.py` with the store away, start the store, and recover; return what it said and logged."""
+    server.stop()
+    try:
+        done = machine.run("full.py", *command, **environment)
+    finally:
+        server.start()
+    machine.recover()
+    said: dict[str, Any] = json.loads(done.stdout)
+    print(said)
+    return said, done.stderr
+
+
+def test_drop_goes_on_and_counts_what_it_drops(
+    postgres_machine: Machine, postgres_server: PostgresServer
+) -> None:
+    said, log = emit_while_away(
+        postgres_machine, postgres_server, "emit", 3_000, **SMALL, GOLIVE_SPOOL_WHEN_FULL="drop"
+    )
+    assert said["returned"] == 3_000
+    assert said["longest_s"] < 0.5
+    assert said["discarded"].keys() == {"spool_full"}
+    assert said["counted"] + said["discarded"]["spool_full"] == 3_000
+    assert len(postgres_machine.rows()) == said["counted"] > 100
+    assert "KPI events are being lost" in log
+
+
+def test_block_waits_to_its_deadline_and_then_drops(
+    postgres_machine: Machine, postgres_server: PostgresServer
+) -> None:
+    fits = len_of_full_spool(postgres_machine, postgres_server)
+    said, log = emit_while_away(
+        postgres_machine,
+        postgres_server,
+        "emit",
+        fits + 3,
+        **SMALL,
+        GOLIVE_SPOOL_WHEN_FULL="block",
+        GOLIVE_SPOOL_BLOCK_SECONDS="0.5",
+    )
+    assert said["returned"] == fits + 3
+    assert 0.5 <= said["longest_s"] < 1.5
+    assert said["counted"] == fits
+    assert said["discarded"] == {"spool_full": 3}
+    assert len(postgres_machine.rows()) == 2 * fits
+    assert "KPI events are being lost" in log
+
+
+def test_block_lets_events_through_when_the_store_comes_back(
+    postgres_machine: Machine, postgres_server: PostgresServer
+) -> None:
+    postgres_server.stop()
+    starter = threading.Timer(2, postgres_server.start)
+    starter.start()
+    try:
+        done = postgres_machine.run(
+            "full.py",
+            "emit",
+            3_000,
+            GOLIVE_SPOOL_MAX_BYTES="131072",
+            GOLIVE_SPOOL_WHEN_FULL="block",
+            GOLIVE_SPOOL_BLOCK_SECONDS="60",
+        )
+    finally:
+        starter.join()
+    said = json.loads(done.stdout)
+    print(said)
+    assert said["counted"] == 3_000
+    assert said["discarded"] == {}
+    assert said["longest_s"] > 0.2
+    assert [row.correlation_id for row in postgres_machine.rows()] == [
+        f"{number:06}" for number in range(3_000)
+    ]
+
+
+def test_raise_raises_at_the_call_and_never_in_the_way_of_the_business(
+    postgres_machine: Machine, postgres_server: PostgresServer
+) -> None:
+    said, _ = emit_while_away(
+        postgres_machine, postgres_server, "raise", 3_000, **SMALL, GOLIVE_SPOOL_WHEN_FULL="raise"
+    )
+    assert said["returned"] + said["refused"] == 3_000
+    assert said["refused"] > 0
+    assert said["out of a failed step"] == "LookupError"
+    assert said["out of a step"] == "SpoolFull"
+    assert said["deals"] == 1
+    assert said["discarded"] == {"spool_full": said["refused"] + 3}
+    assert len(postgres_machine.rows()) == said["counted"] == said["returned"]
+
+
+def test_a_disk_that_refuses_is_counted_and_used_again_when_it_takes_more(
+    postgres_machine: Machine, postgres_server: PostgresServer
+) -> None:
+    """Files are limited to 64 KiB, so that a write is cut short, and later ones fail."""
+    said, log = emit_while_away(
+        postgres_machine, postgres_server, "limit", 2_000, GOLIVE_SHUTDOWN_SECONDS="0.2"
+    )
+    assert said["returned"] == 2_000
+    assert said["discarded while full"].keys() == {"disk"}
+    assert said["discarded"] == said["discarded while full"]
+    assert said["counted"] + said["discarded"]["disk"] == 4_000
+    assert len(postgres_machine.rows()) == said["counted"] > 2_000
+    assert "KPI events are being lost" in log
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"NOT TESTED, no small file system can be mounted: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_holds_up_nobody_and_is_used_again_once_delivered(
+    postgres_machine: Machine, postgres_server: PostgresServer, small_disk: Path
+) -> None:
+    with postgres_machine.started("outage.py", GOLIVE_SPOOL_DIR=str(small_disk)) as process:
+        postgres_server.stop()
+        assert ask(process, "emit 5000") == "5000"
+        postgres_server.start()
+        assert flush(process, 30)[0]
+        arrived = len(postgres_machine.rows())
+        assert 500 < arrived < 5_000
+        time.sleep(1)
+        assert ask(process, "emit 100") == "5100"
+        assert flush(process, 30)[0]
+        assert len(postgres_machine.rows()) == arrived + 100
+        _, log = process.communicate(timeout=30)
+    assert "KPI events are being lost" in log
+
+
+def test_without_a_folder_for_the_spool_the_business_goes_on_and_counts(machine: Machine) -> None:
+    (machine.folder / "file").touch()
+    done = machine.run("full.py", "emit", 100, GOLIVE_SPOOL_DIR=str(machine.folder / "file" / "spool"))
+    said = json.loads(done.stdout)
+    assert said["returned"] == 100
+    assert said["counted"] == 0
+    assert said["discarded"] == {"error": 100}
+    assert "spool_dir: expected a folder that can be written" in done.stderr
+
+
+def test_a_folder_for_the_spool_is_made(machine: Machine) -> None:
+    machine.run("full.py", "emit", 100, GOLIVE_SPOOL_DIR=str(machine.folder / "not" / "there" / "yet"))
+    assert len(machine.rows()) == 100
+
+
+@pytest.mark.faults
+def test_a_spool_removed_under_a_running_process_is_said_in_the_log(
+    postgres_machine: Machine, postgres_server: PostgresServer
+) -> None:
+    said, log = emit_while_away(
+        postgres_machine, postgres_server, "vanish", 100, GOLIVE_SHUTDOWN_SECONDS="0.2"
+    )
+    assert said["returned"] == 100
+    assert not said["flushed"]
+    assert said["waiting"] > 0 or said["discarded"]
+    assert "the golive drain failed" in log
+
+
+def len_of_full_spool(machine: Machine, server: PostgresServer) -> int:
+    """Return how many events a full spool holds; they are rows afterwards."""
+    said, _ = emit_while_away(machine, server, "emit", 2_000, **SMALL)
+    held: int = said["counted"]
+    assert held < 2_000
+    return held
