@@ -30,9 +30,12 @@ def install(
 ) -> None:
     """Call the hooks at the ends of this process; may be called again, in a child as well."""
     global _installed
+    # Anew each time: exit handlers run from the last to the first, and OpenTelemetry's providers that were
+    # made by now must still be there when the last events are announced.
+    atexit.unregister(at_exit)
+    atexit.register(at_exit)
     if not _installed:
         _installed = True
-        atexit.register(at_exit)
         os.register_at_fork(
             before=before_fork, after_in_parent=after_fork_in_parent, after_in_child=after_fork_in_child
         )

@@ -175,8 +175,7 @@ def _build(given: dict[str, Any], db: object) -> "Pipeline":
     settings = _settings(given)
     redaction.add_secret_words(settings.redact_keys)
     _process.account.max_series = settings.max_series
-    exits.install(shutdown, _shutdown_for_good, _before_fork, _after_fork_in_parent, _after_fork_in_child)
-    return Pipeline(
+    built = Pipeline(
         _store_url(given.get("database_url") or settings.database_url, db),
         settings,
         _process.account,
@@ -184,6 +183,8 @@ def _build(given: dict[str, Any], db: object) -> "Pipeline":
         given.get("meter_provider"),
         given.get("logger_provider"),
     )
+    exits.install(shutdown, _shutdown_for_good, _before_fork, _after_fork_in_parent, _after_fork_in_child)
+    return built
 
 
 def _settings(given: dict[str, Any]) -> Settings:

@@ -23,7 +23,7 @@ _KEY_IN_TEXT = (
     r"|private[_-]?key|\bssn\b|\bpwd\b|\bcvv\b)[\w.-]*"
 )
 _IN_TEXT = re.compile(
-    rf"""(?P<key>{_KEY_IN_TEXT})(?P<sep>["']?\s*[:=]\s*)(?P<value>(?:(?:bearer|basic)\s+)?(?:"[^"]*"|'[^']*'|[^\s,;&"')\]}}]+))""",
+    rf"""(?P<key>{_KEY_IN_TEXT})(?P<sep>["']?\s*[:=]\s*)(?P<value>(?!\[redacted\])(?:(?:bearer|basic)\s+)?(?:"[^"]*"|'[^']*'|[^\s,;&"')\]}}]+))""",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
