@@ -62,6 +62,7 @@ class Pipeline:
         self._complaint_due = 0.0
         self._providers = providers_from_environment()
         self._store = open_store(url)
+        self._store.on_rejected = self._put_aside
         self._spool = _open_spool(settings, database.store_key(url))
         self.telemetry = Telemetry(
             account,
@@ -174,6 +175,10 @@ class Pipeline:
             _log.error("KPI events are being lost: %s; %d wait for the store", error, self.drain.pending())
         if may_raise and self.settings.when_full == "raise":
             raise SpoolFull(f"the KPI event was not recorded: {error}") from error
+
+    def _put_aside(self, row: str) -> None:
+        self._spool.folder.quarantine(row.encode())
+        self.account.discard(1, names.DISCARD_REJECTED)
 
     def _count(self, event: KpiEvent) -> None:
         series = self.account.count(event)

@@ -61,7 +61,7 @@ def from_json(line: bytes) -> KpiEvent:
     """Return the event that `to_json` wrote; raises `ValueError` on anything else."""
     try:
         return KpiEvent(*json.loads(line))
-    except (TypeError, UnicodeDecodeError) as error:
+    except (TypeError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(f"not a spooled KPI event: {error}") from error
 
 

@@ -54,6 +54,8 @@ DISCARD_DISK: Final = "disk"
 """The spool could not be written: disk full, folder gone."""
 DISCARD_CORRUPT: Final = "corrupt"
 """A damaged line of the spool; it was put aside in `quarantine.log`."""
+DISCARD_REJECTED: Final = "rejected"
+"""The store refuses the event for its values; it was put aside in `quarantine.log`."""
 DISCARD_ERROR: Final = "error"
 """The pipeline could not start, or has a bug; the log says which."""
 

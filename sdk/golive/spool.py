@@ -122,7 +122,10 @@ class SpoolFolder:
 
     def remove(self) -> None:
         """Delete the folder, all of it delivered, and let go of the lock."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        # Hidden first: one killed half way through leaves nothing that counts, and others clear it away.
+        with contextlib.suppress(OSError):
+            hidden = self.path.rename(self.path.with_name(f".{self.path.name}"))
+            shutil.rmtree(hidden, ignore_errors=True)
         self.close()
 
     def close(self) -> None:
@@ -287,7 +290,7 @@ def _intact(line: bytes) -> bool:
 def _read_position(lock: int) -> Position:
     try:
         segment, offset = os.pread(lock, 64, 0).split()
-        return Position(int(segment), int(offset))
+        return Position(max(int(segment), 0), max(int(offset), 0))
     except ValueError:  # new, or torn: reading again from the start is safe, ids make it idempotent
         return Position(0, 0)
 

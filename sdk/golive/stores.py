@@ -1,6 +1,6 @@
 """How the SDK finds the exporter that writes to an event store: by entry point, as OpenTelemetry does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -18,6 +18,9 @@ class EventStore(Protocol):
 
     `export` is called on the drain's thread and may block; `insert` on the thread that commits.
     """
+
+    on_rejected: Callable[[str], None]
+    """Called with the JSON of an event the database refuses for its values; the others are written."""
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write a batch, each event once however often it is exported. Never raises."""

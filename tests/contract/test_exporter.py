@@ -3,16 +3,20 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
 
-from golive import otel_logs
-from golive.database import normalise_url
+from golive import otel_logs, pipeline
+from golive.account import Account
+from golive.database import normalise_url, upgrade
 from golive.events import KpiEvent
 from golive.exporters.sql import SqlLogRecordExporter
 from golive.ids import IdGenerator
+from golive.kpi import kpi_success
 from golive.otel_logs import (
     BatchLogRecordProcessor,
     LogRecord,
@@ -153,3 +157,36 @@ def test_many_threads_may_write_at_once(exporter: SqlLogRecordExporter, engine: 
     for thread in threads:
         thread.join()
     assert len(rows(engine)) == 1_600
+
+
+def test_an_event_the_database_refuses_holds_up_no_other(
+    postgres_url: str, account: Account, tmp_path: Path
+) -> None:
+    """A database whose encoding lacks a character is what refuses an event that has passed every check."""
+    latin = f"{postgres_url}_latin"
+    server = create_engine(normalise_url(postgres_url), isolation_level="AUTOCOMMIT")
+    name = normalise_url(latin).database
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"))
+    upgrade(normalise_url(latin))
+    engine = create_engine(normalise_url(latin))
+    pipeline.configure(latin, spool_dir=tmp_path)
+    kpi_success(None, "W", "before")
+    kpi_success(None, "W", "refused", actor="漢字")
+    kpi_success(None, "W", "after", actor="ünï")
+    with Session(engine) as db:
+        db.execute(text("CREATE TABLE deal (id INTEGER)"))
+        kpi_success(db, "W", "in_transaction", actor="漢字")
+        db.commit()
+    assert pipeline.flush(20)
+    assert sorted(row.metric for row in rows(engine)) == ["after", "before"]
+    assert account.discarded == {"rejected": 2}
+    aside = next(tmp_path.rglob("quarantine.log")).read_text().splitlines()
+    assert [json.loads(line)["metric"] for line in aside] == ["refused", "in_transaction"]
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM deal")) == 0
+    pipeline.shutdown()
+    engine.dispose()
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()

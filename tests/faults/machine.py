@@ -117,9 +117,10 @@ class Machine:
         return self.spool / key
 
     def left_behind(self) -> list[str]:
-        """Return what is in the spool folder."""
+        """Return what is in the spool folder, but for what a kill left hidden: that is cleared away later."""
         folder = self.store_folder()
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        names = (str(path.relative_to(folder)) for path in folder.rglob("*"))
+        return sorted(name for name in names if not name.startswith("."))
 
     @staticmethod
     def _command(command: tuple[object, ...]) -> list[str]:

@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def emit_while_away(
     """Run `full.py` with the store away, start the store, and recover; return what it said and logged."""
     server.stop()
     try:
-        done = machine.run("full.py", *command, **environment)
+        done = replace(machine, settings=environment).run("full.py", *command)
     finally:
         server.start()
     machine.recover()

@@ -50,11 +50,10 @@ def serving(
 
 
 def gunicorn(worker: str, workers: int, *options: str) -> list[str]:
-    """Return the command of a gunicorn with workers of a kind, `sync` or `uvicorn`."""
-    kind, application = {
-        "sync": ("sync", "web:wsgi"),
-        "uvicorn": ("uvicorn.workers.UvicornWorker", "web:app"),
-    }[worker]
+    """Return the command of a gunicorn with workers of a kind: `sync`, `gevent` or `uvicorn`."""
+    kind, application = worker, "web:wsgi"
+    if worker == "uvicorn":
+        kind, application = "uvicorn.workers.UvicornWorker", "web:app"
     command = [sys.executable, "-m", "gunicorn", "-k", kind, "-w", str(workers), "-b", "127.0.0.1:PORT"]
     return [*command, *options, application]
 

@@ -10,11 +10,11 @@ event compared with the row of that id: the same one is skipped, another one mea
 id, and the later event gets the next id of a sequence that depends on the id alone (E5).
 """
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -57,6 +57,8 @@ class SqlLogRecordExporter(LogRecordExporter):
         self._opening = threading.Lock()
         self._recheck_at = 0.0
         self._complaint = ("", 0.0)
+        self._takes_any_text = True
+        self.on_rejected: Callable[[str], None] = _log_rejected
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write a batch; FAILURE if the store cannot be written now, and nothing of it is. Never raises."""
@@ -97,7 +99,7 @@ class SqlLogRecordExporter(LogRecordExporter):
             self._recheck_at = time.monotonic() + _RECHECK_S
             self._complain(error)
             return False
-        if connection.get_execution_options().get("postgresql_readonly"):
+        if not self._takes_any_text or connection.get_execution_options().get("postgresql_readonly"):
             return False
         rows = [row_of(event) for event in events]
         try:
@@ -128,9 +130,27 @@ class SqlLogRecordExporter(LogRecordExporter):
             with self._engine.begin() as connection:
                 return statements.insert_many(connection, rows())
         except Exception as error:
+            if self._is_data_error(error):
+                return self._write_one_by_one(statements, rows())
             if not self._is_integrity_error(error):
                 raise
         return self._write_deduplicated(statements, list(rows()))
+
+    def _write_one_by_one(self, statements: SqliteRows | PostgresRows, rows: Iterable[Row]) -> int:
+        """Write what the database takes of a batch it refused for a value; `on_rejected` gets the rest.
+
+        One such event must not hold up all behind it for ever.
+        """
+        written = 0
+        for row in rows:
+            try:
+                written += self._write_deduplicated(statements, [row])
+            except Exception as error:
+                if not self._is_data_error(error):
+                    raise
+                _log.error("the event store refuses event %d: %s", row.id, _one_line(error))
+                self.on_rejected(json.dumps(row._asdict()))
+        return written
 
     def _write_deduplicated(self, statements: SqliteRows | PostgresRows, rows: Sequence[Row]) -> int:
         for _ in range(_MAX_RACES):
@@ -156,6 +176,8 @@ class SqlLogRecordExporter(LogRecordExporter):
             return SqliteRows()
         with self._engine.connect() as connection:
             database.check_schema(connection)
+            # In another encoding a text may be refused, and would take the business's transaction along.
+            self._takes_any_text = connection.scalar(text("SHOW server_encoding")) == "UTF8"
             schema: str = connection.scalar(_SCHEMA_OF_TABLE)
             return PostgresRows(schema)
 
@@ -168,8 +190,10 @@ class SqlLogRecordExporter(LogRecordExporter):
             database.upgrade(self._url)
 
     def _is_integrity_error(self, error: Exception) -> bool:
-        raw = error.orig if isinstance(error, DBAPIError) else error
-        return isinstance(raw, self._engine.dialect.loaded_dbapi.IntegrityError)
+        return isinstance(_raw(error), self._engine.dialect.loaded_dbapi.IntegrityError)
+
+    def _is_data_error(self, error: Exception) -> bool:
+        return isinstance(_raw(error), self._engine.dialect.loaded_dbapi.DataError)
 
     def _complain(self, error: Exception) -> None:
         """Log that the store cannot be written: once for each cause, and each minute."""
@@ -233,6 +257,14 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
 
 
+def _raw(error: Exception) -> BaseException:
+    return getattr(error, "orig", None) or error
+
+
+def _log_rejected(row: str) -> None:
+    _log.error("not recorded: %s", row)
+
+
 def _one_line(error: Exception) -> str:
-    cause: Any = getattr(error, "orig", None) or error
+    cause = _raw(error)
     return " ".join(f"{type(cause).__name__}: {cause}".split())[:500]
