@@ -61,7 +61,7 @@ def create_store_engine(url: URL) -> Engine:
         )
         event.listen(engine, "connect", _set_up_sqlite)
         return engine
-    connect_args: dict[str, Any] = {}
+    connect_args: dict[str, Any] = {"client_encoding": "utf8"}
     if "connect_timeout" not in url.query:
         connect_args["connect_timeout"] = 5
     if "application_name" not in url.query:
