@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 _HELD = "golive.held"
 _CHANGES = "golive.changes"
+_AT_COMMIT = 0
+"""The level of events that the commit under way decides on; no object has this id()."""
 
 
 class Recorder(Protocol):
@@ -174,10 +176,9 @@ def _before_commit(session: Session) -> None:
     session.flush()
     if any(held.levels.values()):
         pending = held.take()
+        held.levels[_AT_COMMIT] = pending
         if held.recorder.insert(session, pending):
-            held.inserted += pending
-        else:
-            held.levels[0] = pending
+            held.inserted += held.levels.pop(_AT_COMMIT)
 
 
 def _after_commit(session: Session) -> None:

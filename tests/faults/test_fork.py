@@ -37,7 +37,7 @@ def test_what_a_child_leaves_behind_at_os_exit_the_next_process_delivers(machine
     assert machine.left_behind() == []
 
 
-@pytest.mark.parametrize("worker", ["sync", "uvicorn", "gevent"])
+@pytest.mark.parametrize("worker", ["sync", "uvicorn"])
 def test_preloaded_workers_record_what_they_and_their_parent_emitted(machine: Machine, worker: str) -> None:
     command = gunicorn(worker, 4, "--preload")
     with serving(machine, *command, EMIT_AT_IMPORT="200") as (process, url), Load(url) as load:
@@ -49,7 +49,7 @@ def test_preloaded_workers_record_what_they_and_their_parent_emitted(machine: Ma
     assert machine.left_behind() == []
 
 
-@pytest.mark.parametrize("worker", ["sync", "uvicorn", "gevent"])
+@pytest.mark.parametrize("worker", ["sync", "uvicorn"])
 def test_a_killed_worker_loses_nothing_and_its_siblings_deliver_for_it(machine: Machine, worker: str) -> None:
     command = gunicorn(worker, 4, "--preload")
     with serving(machine, *command, EMIT_AT_IMPORT="10") as (process, url):
@@ -69,6 +69,19 @@ def test_a_killed_worker_loses_nothing_and_its_siblings_deliver_for_it(machine: 
     assert set(noted) <= set(rows)
     assert len(rows) == len(set(rows))
     assert len(rows) - len(noted) <= 4  # recorded, and killed before it was noted
+    assert machine.left_behind() == []
+
+
+def test_preloaded_gevent_workers_record_what_they_and_their_parent_emitted(machine: Machine) -> None:
+    # A gevent worker of gunicorn may sleep through SIGTERM, whatever it serves, until it is killed.
+    command = gunicorn("gevent", 4, "--preload", "--graceful-timeout", "2")
+    with serving(machine, *command, EMIT_AT_IMPORT="200") as (process, url):
+        with Load(url) as load:
+            wait_for(lambda: len(load.answered_by) == 4)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    machine.recover()
+    assert machine.correlation_ids() == acknowledged(machine)
     assert machine.left_behind() == []
 
 

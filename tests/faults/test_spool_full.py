@@ -68,6 +68,7 @@ def test_block_waits_to_its_deadline_and_then_drops(
     assert "KPI events are being lost" in log
 
 
+@pytest.mark.faults
 def test_block_lets_events_through_when_the_store_comes_back(
     postgres_machine: Machine, postgres_server: PostgresServer
 ) -> None:

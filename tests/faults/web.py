@@ -55,7 +55,7 @@ def gunicorn(worker: str, workers: int, *options: str) -> list[str]:
     if worker == "uvicorn":
         kind, application = "uvicorn.workers.UvicornWorker", "web:app"
     command = [sys.executable, "-m", "gunicorn", "-k", kind, "-w", str(workers), "-b", "127.0.0.1:PORT"]
-    return [*command, *options, application]
+    return [*command, "--no-control-socket", *options, application]
 
 
 def acknowledged_folder(machine: Machine) -> Path:
