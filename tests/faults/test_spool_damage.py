@@ -1,11 +1,14 @@
 """A damaged spool: what is intact is delivered, what is not is counted and kept, and nothing crashes (E4)."""
 
 import random
+import threading
+import time
 import zlib
 from pathlib import Path
 
 import pytest
 
+from golive.spool import Spool
 from tests.faults.machine import Machine
 from tests.faults.test_kill import wait_until_spooled
 
@@ -132,3 +135,20 @@ def test_what_was_delivered_before_is_not_there_twice(machine: Machine, segment:
     (copy / segment.name).write_bytes(segment.read_bytes())
     recover(machine)
     assert machine.correlation_ids() == expected(range(EVENTS))
+
+
+def test_spools_that_come_and_go_beside_it_do_not_disturb_one(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1 << 20)
+    deadline = time.monotonic() + 1.5
+
+    def come_and_go() -> None:
+        while time.monotonic() < deadline:
+            Spool(tmp_path, 1 << 20).close(remove=True)
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    while time.monotonic() < deadline:
+        spool.measure()
+    thread.join()
+    spool.close(remove=True)
+    assert list(tmp_path.iterdir()) == []
