@@ -20,6 +20,7 @@ import io
 import json
 import re
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ _SUCCESS = {
     "false": False, "0": False, "no": False, "f": False,
 }  # fmt: skip
 _HEX = {"trace_id": re.compile(r"[0-9a-f]{32}"), "span_id": re.compile(r"[0-9a-f]{16}")}
+_BOM = b"\xef\xbb\xbf"
+_63_BITS = (1 << 63) - 1
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EARLIEST, _LATEST = dt.datetime(1970, 1, 2, tzinfo=dt.UTC), dt.datetime(2248, 1, 1, tzinfo=dt.UTC)
@@ -97,7 +100,7 @@ class EventLog:
     def lines(self) -> Iterator[KpiEvent | BadLine]:
         """Yield every line but empty ones, as an event or with what is wrong with it."""
         with self._open() as file:
-            first = file.peek(1).lstrip()[:1]  # type: ignore[attr-defined]
+            first = file.peek(1).removeprefix(_BOM).lstrip()[:1]  # type: ignore[attr-defined]
             for line in self._json_lines(file) if first == b"{" else self._csv_lines(file):
                 yield self._parsed(line)
 
@@ -117,7 +120,7 @@ class EventLog:
                         yield io.BufferedReader(unpacked)
                 else:
                     yield raw
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise ConfigurationError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
 
     def _json_lines(self, file: BinaryIO) -> Iterator[_Line]:
@@ -127,9 +130,9 @@ class EventLog:
             if not line.strip():
                 continue
             try:
-                raw = line.decode().rstrip("\r\n")
+                raw = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 found = json.loads(raw)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raw = line.decode(errors="backslashreplace").rstrip("\r\n")
                 yield _Line(number, raw, (), f"no JSON: {error}")
                 continue
@@ -142,7 +145,10 @@ class EventLog:
     def _csv_lines(self, file: BinaryIO) -> Iterator[_Line]:
         with io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="") as text:
             rows = _CsvRows(text)
-            header = rows.header()
+            try:
+                header = rows.header()
+            except csv.Error as error:
+                raise ConfigurationError(f"{self.path.name} is no CSV: {error}") from error
             self._check_header(header)
             blank = [self.constants.get(name) for name in FIELDS]
             places = [
@@ -170,11 +176,14 @@ class EventLog:
             if name not in self.constants and column not in header:
                 raise ConfigurationError(
                     f"{self.path.name} has no column {column!r} for {name}: map another one to it, or set a "
-                    f"constant. It has {', '.join(header) or 'none'}"
+                    f"constant. It has {', '.join(header)[:200] or 'none'}"
                 )
         for name, column in self.columns.items():
             if column not in header:
                 raise ConfigurationError(f"{self.path.name} has no column {column!r}, mapped to {name}")
+        for name in FIELDS:
+            if name not in self.constants and header.count(column := self.columns.get(name, name)) > 1:
+                raise ConfigurationError(f"{self.path.name} has several columns {column!r}")
 
     def _parsed(self, line: _Line) -> KpiEvent | BadLine:
         if line.problem is not None:
@@ -194,7 +203,8 @@ class EventLog:
         low_bits = zlib.crc32(line.raw.encode("utf-8", "replace"), seed)
         return KpiEvent(
             id_at(created_ns // 1_000_000, low_bits),
-            self._emitter,
+            # The line's own: equal lines of one moment are several events, also where their ids meet.
+            (self._emitter + line.number) & _63_BITS,
             _checked(check_domain, domain),
             _checked(check_metric, metric),
             _success(success),
@@ -215,12 +225,16 @@ class _CsvRows:
 
     def __init__(self, text: Iterable[str]) -> None:
         self._text = iter(text)
+        self._again: deque[str] = deque()
         self._read: list[str] = []
         self._lines = 0
+        self._width = 0
 
     def header(self) -> list[str]:
         """Return the first row; empty if there is none."""
-        return next(csv.reader(self._noted(), strict=True), [])
+        header = next(csv.reader(self._noted(), strict=True), [])
+        self._width = len(header)
+        return header
 
     def __iter__(self) -> Iterator[tuple[int, str, list[str] | str]]:
         """Yield the number of a row's first line, its text, and its cells or what is wrong with it."""
@@ -236,11 +250,19 @@ class _CsvRows:
             except csv.Error as error:
                 row = f"no CSV: {error}"
                 rows = csv.reader(self._noted(), strict=True)  # the old one is still inside the broken row
+            if len(self._read) > 1 and (isinstance(row, str) or len(row) != self._width):
+                self._put_back()
             if row:
                 yield number, "".join(self._read).rstrip("\r\n"), row
 
+    def _put_back(self) -> None:
+        """Have the lines behind a broken row's first read again: a stray quote takes no good ones along."""
+        self._lines -= len(self._read) - 1
+        self._again.extendleft(reversed(self._read[1:]))
+        del self._read[1:]
+
     def _noted(self) -> Iterator[str]:
-        for line in self._text:
+        while (line := self._again.popleft() if self._again else next(self._text, None)) is not None:
             self._lines += 1
             self._read.append(line)
             yield line
@@ -326,5 +348,5 @@ def _detail(cell: Any) -> str | None:
 def _detail_text(text: str) -> str | None:
     try:
         return to_json_text(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return to_json_text(text)

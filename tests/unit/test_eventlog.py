@@ -121,3 +121,46 @@ def test_an_events_identity_is_its_sources_name_line_and_content(tmp_path: Path)
     assert first == again[:2] == sourced
     assert len({e.id for e in again}) == 3
     assert not {e.id for e in first} & {e.id for e in renamed}
+
+
+def test_equal_lines_of_one_moment_are_several_events(tmp_path: Path) -> None:
+    found = [event(line) for line in read(tmp_path / "log.csv", HEADER + GOOD * 5_000)]
+    assert len({(e.id, e.emitter) for e in found}) == 5_000
+    assert found == [event(line) for line in read(tmp_path / "log.csv", HEADER + GOOD * 5_000)]
+
+
+def test_a_stray_quote_takes_no_good_lines_along(tmp_path: Path) -> None:
+    stray = 'a,W,sent,true,,x,2026-01-01,"open\n'
+    for rest in (GOOD * 3, GOOD.replace('"{""a"": 1}"', "") * 3, 'a,W,sent,true,,x,2026-01-01,"closed"\n'):
+        first, *others = read(tmp_path / "log.csv", HEADER + stray + rest)
+        assert isinstance(first, BadLine)
+        assert (first.number, first.raw) == (2, stray.rstrip("\n"))
+        assert all(isinstance(line, KpiEvent) for line in others)
+        assert len(others) == rest.count("\n")
+    many = read(tmp_path / "log.csv", HEADER + (stray + GOOD) * 2_000)
+    assert [line.number for line in many if isinstance(line, BadLine)] == list(range(2, 4_002, 2))
+
+
+def test_json_nested_past_the_parser_costs_its_line_only(tmp_path: Path) -> None:
+    good = '{"domain": "W", "metric": "m", "occurred_at": "2026-01-01"}\n'
+    found = read(tmp_path / "log.jsonl", good + '{"detail": ' + "[" * 100_000 + "\n" + good)
+    assert [type(line) for line in found] == [KpiEvent, BadLine, KpiEvent]
+    (line,) = read(tmp_path / "log.csv", HEADER + f"a,W,sent,true,,x,2026-01-01,{'[' * 100_000}\n")
+    assert event(line).detail
+
+
+def test_a_byte_order_mark_is_no_part_of_the_log(tmp_path: Path) -> None:
+    for text in (HEADER + GOOD, '{"domain": "W", "metric": "m", "occurred_at": "2026-01-01"}\n'):
+        (line,) = read(tmp_path / "log", b"\xef\xbb\xbf" + text.encode())
+        assert event(line).domain == "W"
+
+
+def test_what_is_no_log_at_all_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is no CSV"):
+        read(tmp_path / "log", '"a"b\n')
+    with pytest.raises(ConfigurationError, match="several columns 'domain'"):
+        read(tmp_path / "log.csv", "domain,metric,occurred_at,domain\nA,m,2026-01-01,B\n")
+    packed = bytearray(gzip.compress(b"".join(b"%d,W,m\n" % (n * 7919) for n in range(50_000))))
+    packed[len(packed) // 2 : len(packed) // 2 + 60] = b"\xff" * 60
+    with pytest.raises(ConfigurationError):
+        read(tmp_path / "log.csv.gz", gzip.compress(HEADER.encode()) + bytes(packed))

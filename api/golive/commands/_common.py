@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 MISCONFIGURED = 2
+INTERRUPTED = 130
+"""What a shell expects of a command that Ctrl-C ended."""
 _WIDTH_OF_A_PIPE = 160
 
 DatabaseUrl = Annotated[
@@ -45,6 +47,8 @@ def telling_errors() -> Iterator[None]:
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or error
         fail(" ".join(f"the database cannot be used: {cause}".split()))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 @contextmanager
@@ -65,7 +69,7 @@ def reading(given: str | None) -> "Iterator[Connection]":
 
 def fail(message: str) -> NoReturn:
     """Say what is wrong on standard error, and end with exit code 2."""
-    typer.echo(f"golive: {message}", err=True)
+    typer.echo(f"golive: {shown(message)}", err=True)
     raise typer.Exit(MISCONFIGURED)
 
 

@@ -3,6 +3,7 @@
 import gc
 import json
 import multiprocessing
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from golive.commands._common import DatabaseUrl, console, fail, shown, store_url, telling_errors
+from golive.commands._common import (
+    INTERRUPTED,
+    DatabaseUrl,
+    console,
+    fail,
+    shown,
+    store_url,
+    telling_errors,
+)
 from golive.commands._progress import reading_progress
 from golive.errors import GoliveError
 
@@ -63,12 +72,18 @@ def import_log(
     with telling_errors():
         log = open_log(file, mapping, constants, source)
         url = store_url(database_url)
+        rejects = rejects or Path(f"{file.name}.rejects.jsonl")
+        if rejects.exists() and file.exists() and rejects.samefile(file):
+            fail("--rejects: expected another file than the log itself")
         exporter = SqlLogRecordExporter(url)
-        run = _Import(exporter, rejects or Path(f"{file.name}.rejects.jsonl"))
+        run = _Import(exporter, rejects)
         try:
             exporter.write([])  # a store that cannot be written is said before anything is read
             with reading_progress(file) as progress:
                 run.read(log, progress)
+        except KeyboardInterrupt:
+            typer.echo("stopped: run it again to add the rest", err=True)
+            raise typer.Exit(INTERRUPTED) from None
         finally:
             exporter.shutdown()
     run.show(url.render_as_string())
@@ -119,7 +134,7 @@ def _reader(log: "EventLog") -> Iterator[Iterator["_Batch"]]:
     gc.disable()
     processes = multiprocessing.get_context("fork")
     receiver, sender = processes.Pipe(duplex=False)
-    process = processes.Process(target=_send_batches, args=(log, sender), daemon=True)
+    process = processes.Process(target=_send_batches, args=(log, sender, receiver), daemon=True)
     process.start()
     sender.close()
     try:
@@ -130,7 +145,11 @@ def _reader(log: "EventLog") -> Iterator[Iterator["_Batch"]]:
         process.join()
 
 
-def _send_batches(log: "EventLog", sender: "Connection") -> None:
+def _send_batches(log: "EventLog", sender: "Connection", receiver: "Connection") -> None:
+    # The fork's copy of the other end would keep the pipe whole after the writer was killed, and this
+    # process waiting for room in it for ever.
+    receiver.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to both; the writer decides
     try:
         for events, bad_lines, bytes_read in _batches(log):
             sender.send(([tuple(event) for event in events], [tuple(line) for line in bad_lines], bytes_read))

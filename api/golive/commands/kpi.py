@@ -1,5 +1,6 @@
 """`golive kpi`: what was recorded."""
 
+import contextlib
 import datetime as dt
 import json
 import re
@@ -149,12 +150,13 @@ def _moment(option: str, text: str | None) -> dt.datetime | None:
     if text is None:
         return None
     if ago := _AGO.fullmatch(text):
-        return dt.datetime.now(dt.UTC) - dt.timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        with contextlib.suppress(OverflowError):
+            return dt.datetime.now(dt.UTC) - dt.timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         fail(f"--{option}: expected a time as 2026-01-31T12:00 or 24h, got {text!r}")
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _as_json(item: "MetricSummary | TimelineEntry") -> dict[str, Any]:

@@ -3,11 +3,20 @@
 import queue
 import threading
 import time
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from golive.commands._common import DatabaseUrl, console, fail, shown, store_url, telling_errors
+from golive.commands._common import (
+    INTERRUPTED,
+    DatabaseUrl,
+    console,
+    fail,
+    shown,
+    store_url,
+    telling_errors,
+)
 from golive.commands._progress import reading_progress
 from golive.commands.importing import Constants, LogFile, Mapping, open_log
 
@@ -46,22 +55,31 @@ def replay_log(
         rejected: list[BadLine] = []
         started = time.monotonic()
         replayed = 0
-        with reading_progress(file) as progress, _Workers(workers) as desk:
+        stopped = False
+        desk = _Workers(workers)
+        with reading_progress(file) as progress, desk:
             clock = _Clock(factor)
-            for line in log.lines():
-                if isinstance(line, BadLine):
-                    rejected.append(line)
-                    continue
-                clock.wait_for(line.created_ns)
-                desk.give(line)
-                replayed += 1
-                if not replayed % 500:
-                    progress(replayed, log.bytes_read())
+            try:
+                for line in log.lines():
+                    if isinstance(line, BadLine):
+                        rejected.append(line)
+                        continue
+                    clock.wait_for(line.created_ns)
+                    desk.give(line)
+                    replayed += 1
+                    if not replayed % 500:
+                        progress(replayed, log.bytes_read())
+            except KeyboardInterrupt:
+                stopped = True
         seconds = time.monotonic() - started
         delivered = pipeline.flush(_FLUSH_S)
+        lost = sum(pipeline.account().snapshot().discarded.values())
         pipeline.shutdown()
-    _show(replayed, seconds, rejected, delivered)
-    if rejected or not delivered:
+    _show(replayed, seconds, rejected, lost, delivered)
+    if stopped:
+        typer.echo("stopped before the end of the log", err=True)
+        raise typer.Exit(INTERRUPTED)
+    if rejected or lost or not delivered:
         raise typer.Exit(1)
 
 
@@ -115,8 +133,12 @@ class _Workers:
 
 
 def _emit_all(events: "queue.Queue[KpiEvent | None]") -> None:
+    from golive.errors import SpoolFull
+
     while (event := events.get()) is not None:
-        _emit(event)
+        # It is counted as discarded. A thread that ended would leave the reader waiting for room for ever.
+        with suppress(SpoolFull):
+            _emit(event)
 
 
 def _emit(event: "KpiEvent") -> None:
@@ -127,7 +149,8 @@ def _emit(event: "KpiEvent") -> None:
     from golive.correlation import correlation
 
     detail = None if event.detail is None else json.loads(event.detail)
-    with correlation(event.correlation_id):
+    # Without an id, `correlation` would make one up: the event has none, and keeps none.
+    with correlation(event.correlation_id) if event.correlation_id else nullcontext():
         if event.success is None and event.value is not None:
             kpi.kpi_value(None, event.domain, event.metric, event.value, event.actor, detail=detail)
         elif event.success is None or event.value is not None:
@@ -152,11 +175,13 @@ def _factor(speed: str) -> float | None:
     return factor
 
 
-def _show(replayed: int, seconds: float, rejected: "list[BadLine]", delivered: bool) -> None:
+def _show(replayed: int, seconds: float, rejected: "list[BadLine]", lost: int, delivered: bool) -> None:
     rate = replayed / seconds if seconds else 0.0
     console().print(
         f"{replayed:,} events replayed in {seconds:.1f} s, {rate:,.0f} a second; "
-        f"{len(rejected):,} lines were no events; {'all delivered' if delivered else 'NOT ALL DELIVERED'}"
+        f"{len(rejected):,} lines were no events; "
+        f"{f'{lost:,} EVENTS LOST' if lost else 'all delivered' if delivered else 'NOT ALL DELIVERED'}",
+        soft_wrap=True,
     )
     for line in rejected[:5]:
         typer.echo(f"line {line.number}: {shown(line.reason)}", err=True)
