@@ -160,6 +160,8 @@ class Drain:
         """Deliver one batch; return None if it failed, False if there was none."""
         self._wake.clear()
         self._housekeeping()
+        if not self._spool.folder.path.exists():
+            self._restore_spool()
         self._take_over_orphans()
         with self.quiescent:
             for orphan in list(self._orphans):
@@ -218,6 +220,13 @@ class Drain:
         _log.error(
             "%d damaged lines of the spool %s were put aside in quarantine.log", len(lines), folder.path
         )
+
+    def _restore_spool(self) -> None:
+        lost = self._spool.restore(self._delivered)
+        self._delivered += lost
+        if lost:
+            self._account.discard(lost, names.DISCARD_DISK)
+        _log.error("the spool's folder was removed; a new one was made, and %d events are lost", lost)
 
     def _take_over_orphans(self) -> None:
         if time.monotonic() < self._orphans_due:

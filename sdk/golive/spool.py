@@ -193,6 +193,28 @@ class Spool:
             total = sum(_size(file) for folder in self.root.iterdir() for file in _segments_in(folder))
             self._sealed_bytes = max(total - self._size, 0)
 
+    def restore(self, delivered: int) -> int:
+        """Make the folder anew after somebody removed it, with what its last segment still held.
+
+        Args:
+            delivered: How many of the events appended so far have been delivered.
+
+        Returns:
+            How many went with the folder.
+
+        Raises:
+            OSError: The folder cannot be made.
+        """
+        with self._mutex:
+            offset = self.folder.position.offset if self.folder.position.segment == self._number else 0
+            kept = os.pread(self._file, self._size - offset, offset)
+            removed, self.folder = self.folder, _create(self.root, secrets.token_hex(8))
+            removed.close()
+            self._number = 0
+            self._rotate()
+            self._size = os.write(self._file, kept)
+            return self.appended - delivered - kept.count(b"\n")
+
     def close(self, *, remove: bool) -> None:
         """Close the spool; remove its folder (everything is delivered), or leave it to the next process."""
         with self._mutex:
@@ -216,7 +238,7 @@ class Spool:
 
     def _rotate(self) -> None:
         path = _segment(self.folder.path, self._number + 1)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
         if self._file >= 0:
             os.close(self._file)
         self._file, self._number = file, self._number + 1
