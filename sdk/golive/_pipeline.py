@@ -1,5 +1,6 @@
 """One running pipeline: decides where an event goes, and owns the spool, the drain and the store."""
 
+import contextlib
 import logging
 import os
 import queue
@@ -144,21 +145,28 @@ class Pipeline:
 
     def _record_durably(self, event: KpiEvent, may_raise: bool) -> None:
         line = to_json(event)
-        deadline = time.monotonic() + self.settings.block_seconds
-        while True:
+        try:
             try:
                 self._spool.append(line)
             except NoRoom as error:
-                if self.settings.when_full == "block" and time.monotonic() < deadline:
-                    time.sleep(_BLOCK_POLL_S)
-                    continue
-                self._refuse(error, may_raise)
-            except Closed:
-                self._hand_on(event, may_raise)
-            else:
-                self._count(event)
-                self.drain.notify()
+                if self.settings.when_full != "block" or not self._wait_for_room(line):
+                    self._refuse(error, may_raise)
+                    return
+        except Closed:
+            self._hand_on(event, may_raise)
             return
+        self._count(event)
+        self.drain.notify()
+
+    def _wait_for_room(self, line: bytes) -> bool:
+        """Append as soon as there is room, and return whether there was before the deadline."""
+        deadline = time.monotonic() + self.settings.block_seconds
+        while time.monotonic() < deadline:
+            time.sleep(_BLOCK_POLL_S)
+            with contextlib.suppress(NoRoom):
+                self._spool.append(line)
+                return True
+        return False
 
     def _hand_on(self, event: KpiEvent, may_raise: bool) -> None:
         """Give an event that met a shutdown to the pipeline that comes after."""

@@ -139,6 +139,8 @@ def _check_name(field: str, name: object, max_length: int) -> str:
 def _check_optional(field: str, text: object, max_length: int) -> str | None:
     if text is None or text == "":
         return None
+    if text.__class__ is str and len(text) <= max_length and text.isprintable():
+        return text
     if not isinstance(text, str):
         raise InvalidEvent(field, "a string or None", _shown(text))
     return _check_text(field, text, max_length)
