@@ -25,6 +25,8 @@ app.command("replay")(replaying.replay_log)
 def main() -> None:
     """Run the command line of this process."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # What the driver warns of while a transaction is given up follows from an error that is told anyway.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     app()
 
 

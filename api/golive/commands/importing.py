@@ -2,12 +2,10 @@
 
 import gc
 import json
-import multiprocessing
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -23,18 +21,14 @@ from golive.commands._common import (
     telling_errors,
 )
 from golive.commands._progress import reading_progress
-from golive.errors import GoliveError
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
     from golive.eventlog import BadLine, EventLog
     from golive.events import KpiEvent
     from golive.exporters.sql import SqlLogRecordExporter
 
-    _Batch = tuple[list[KpiEvent], list[BadLine], int]
-
-BATCH_LINES = 10_000
+BATCH_EVENTS = 10_000
+PROGRESS_LINES = 2_000
 _BAD_LINES_SHOWN = 5
 
 LogFile = Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON Lines, plain or gzip.")]
@@ -110,75 +104,18 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
     return pairs
 
 
-def _batches(log: "EventLog") -> Iterator["_Batch"]:
-    """Yield the log's events and bad lines in batches, with how many bytes have been read."""
-    from golive.eventlog import BadLine
+class _Batch(Iterable["KpiEvent"]):
+    """The next events of a source, read while they are written; kept, for a store may ask for them again."""
 
-    events: list[KpiEvent] = []
-    bad_lines: list[BadLine] = []
-    for line in log.lines():
-        if isinstance(line, BadLine):
-            bad_lines.append(line)
-        else:
-            events.append(line)
-        if len(events) + len(bad_lines) == BATCH_LINES:
-            yield events, bad_lines, log.bytes_read()
-            events, bad_lines = [], []
-    yield events, bad_lines, log.bytes_read()
+    def __init__(self, source: "Iterator[KpiEvent]") -> None:
+        self._source = source
+        self.read: list[KpiEvent] = []
 
-
-@contextmanager
-def _reader(log: "EventLog") -> Iterator[Iterator["_Batch"]]:
-    """Yield the batches, read by a process of its own: to read a line takes as long as to write it."""
-    # Millions of tuples without a cycle: looking for cycles among them takes a fifth of the time.
-    gc.disable()
-    processes = multiprocessing.get_context("fork")
-    receiver, sender = processes.Pipe(duplex=False)
-    process = processes.Process(target=_send_batches, args=(log, sender, receiver), daemon=True)
-    process.start()
-    sender.close()
-    try:
-        yield _received(receiver)
-    finally:
-        receiver.close()
-        process.terminate()
-        process.join()
-
-
-def _send_batches(log: "EventLog", sender: "Connection", receiver: "Connection") -> None:
-    # The fork's copy of the other end would keep the pipe whole after the writer was killed, and this
-    # process waiting for room in it for ever.
-    receiver.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to both; the writer decides
-    try:
-        for events, bad_lines, bytes_read in _batches(log):
-            sender.send(([tuple(event) for event in events], [tuple(line) for line in bad_lines], bytes_read))
-        sender.send(None)
-    except GoliveError as error:
-        sender.send(error)
-    except BrokenPipeError:
-        return  # the writer failed, and says why
-
-
-def _received(receiver: "Connection") -> Iterator["_Batch"]:
-    from golive.eventlog import BadLine
-    from golive.events import KpiEvent
-
-    while True:
-        try:
-            message = receiver.recv()
-        except EOFError:
-            raise GoliveError("the process that reads the log died; run the import again to go on") from None
-        if message is None:
-            return
-        if isinstance(message, GoliveError):
-            raise message
-        events, bad_lines, bytes_read = message
-        yield (
-            [KpiEvent._make(event) for event in events],
-            [BadLine._make(line) for line in bad_lines],
-            bytes_read,
-        )
+    def __iter__(self) -> "Iterator[KpiEvent]":
+        yield from self.read
+        for event in islice(self._source, BATCH_EVENTS - len(self.read)):
+            self.read.append(event)
+            yield event
 
 
 class _Import:
@@ -192,19 +129,30 @@ class _Import:
         self._metrics: Counter[tuple[str, str]] = Counter()
 
     def read(self, log: "EventLog", progress: Callable[[int, int], None]) -> None:
-        """Write the log's events, one batch while the next one is read; raises what log and store raise."""
-        lines = 0
-        with self._rejecting() as reject, _reader(log) as batches, ThreadPoolExecutor(1) as writer:
-            writing: Future[int] = writer.submit(int)
-            for events, bad_lines, bytes_read in batches:
-                for bad_line in bad_lines:
-                    reject(bad_line)
-                self._written += writing.result()
-                writing = writer.submit(self._exporter.write, events)
-                self._metrics.update((event.domain, event.metric) for event in events)
-                lines += len(events) + len(bad_lines)
-                progress(lines, bytes_read)
-            self._written += writing.result()
+        """Write the log's events while they are read; raises what log and store raise."""
+        # Millions of tuples without a cycle: looking for cycles among them takes a fifth of the time.
+        gc.disable()
+        with self._rejecting() as reject:
+            events = self._events(log, reject, progress)
+            while True:
+                batch = _Batch(events)
+                self._written += self._exporter.write(batch)
+                if not batch.read:
+                    return
+                self._metrics.update((event.domain, event.metric) for event in batch.read)
+
+    def _events(
+        self, log: "EventLog", reject: "Callable[[BadLine], None]", progress: Callable[[int, int], None]
+    ) -> "Iterator[KpiEvent]":
+        from golive.eventlog import BadLine
+
+        for count, line in enumerate(log.lines(), 1):
+            if isinstance(line, BadLine):
+                reject(line)
+            else:
+                yield line
+            if not count % PROGRESS_LINES:
+                progress(count, log.bytes_read())
 
     def show(self, store: str) -> None:
         """Print what came of it."""

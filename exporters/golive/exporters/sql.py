@@ -72,8 +72,10 @@ class SqlLogRecordExporter(LogRecordExporter):
             _log.warning("the event store can be written again")
         return LogRecordExportResult.SUCCESS
 
-    def write(self, events: Sequence[KpiEvent]) -> int:
+    def write(self, events: Iterable[KpiEvent]) -> int:
         """Write events in one transaction, each once; return how many were not there yet.
+
+        They are written while they are iterated, and iterated again if an id turns out to be taken.
 
         Raises:
             SchemaError: The database has no golive tables, or old ones.
