@@ -102,7 +102,13 @@ class EventLog:
         with self._open() as file:
             first = file.peek(1).removeprefix(_BOM).lstrip()[:1]  # type: ignore[attr-defined]
             for line in self._json_lines(file) if first == b"{" else self._csv_lines(file):
-                yield self._parsed(line)
+                if line.problem is not None:
+                    yield BadLine(line.number, line.raw, line.problem)
+                    continue
+                try:
+                    yield self._event(line)
+                except ValueError as error:
+                    yield BadLine(line.number, line.raw, str(error))
 
     def bytes_read(self) -> int:
         """Return how much of the file has been read, in bytes as they are on the disk."""
@@ -184,14 +190,6 @@ class EventLog:
         for name in FIELDS:
             if name not in self.constants and header.count(column := self.columns.get(name, name)) > 1:
                 raise ConfigurationError(f"{self.path.name} has several columns {column!r}")
-
-    def _parsed(self, line: _Line) -> KpiEvent | BadLine:
-        if line.problem is not None:
-            return BadLine(line.number, line.raw, line.problem)
-        try:
-            return self._event(line)
-        except ValueError as error:
-            return BadLine(line.number, line.raw, str(error))
 
     def _event(self, line: _Line) -> KpiEvent:
         domain, metric, success, value, actor, correlation_id, detail, at, duration_ms, trace_id, span_id = (
