@@ -33,7 +33,7 @@ __all__ = [
     "upgrade",
 ]
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest revision, kept here so that a check need not import Alembic. Revisions sort as text."""
 
 VERSION_TABLE: Final = "golive_alembic_version"

@@ -23,6 +23,26 @@ DETAIL_MAX_BYTES: Final = "GOLIVE_DETAIL_MAX_BYTES"
 MAX_SERIES: Final = "GOLIVE_MAX_SERIES"
 REDACT_KEYS: Final = "GOLIVE_REDACT_KEYS"
 
+ENV: Final = "ENV"
+GO_LIVE_ENFORCE: Final = "GO_LIVE_ENFORCE"
+REQUIRED_PACKS: Final = "GOLIVE_REQUIRED_PACKS"
+RUNBOOK_INTERVAL_SECONDS: Final = "GOLIVE_RUNBOOK_INTERVAL_SECONDS"
+STATE_MAX_AGE_SECONDS: Final = "GOLIVE_STATE_MAX_AGE_SECONDS"
+DATABASE_DEADLINE_SECONDS: Final = "GOLIVE_DATABASE_DEADLINE_SECONDS"
+
+ANONYMOUS: Final = "GOLIVE_ANONYMOUS"
+OIDC_ISSUER: Final = "GOLIVE_OIDC_ISSUER"
+OIDC_AUDIENCE: Final = "GOLIVE_OIDC_AUDIENCE"
+MAX_BODY_BYTES: Final = "GOLIVE_MAX_BODY_BYTES"
+MAX_BATCH_EVENTS: Final = "GOLIVE_MAX_BATCH_EVENTS"
+REQUESTS_PER_MINUTE: Final = "GOLIVE_REQUESTS_PER_MINUTE"
+AUDIT_INTERVAL_SECONDS: Final = "GOLIVE_AUDIT_INTERVAL_SECONDS"
+
+PRODUCTION: Final = "production"
+"""The value of `ENV` that means production."""
+_TRUE: Final = ("1", "true", "yes", "on")
+_FALSE: Final = ("0", "false", "no", "off")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -49,14 +69,63 @@ class Settings:
     """`GOLIVE_REDACT_KEYS`: further words, by commas, that mark a key of `detail` as secret (E8)."""
 
 
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """What the production gate runs with. Times are seconds."""
+
+    env: str = ""
+    """`ENV`: `production` where production runs."""
+    enforce: bool = False
+    """`GO_LIVE_ENFORCE`: whether requests are refused while go-live is off. Always so with `ENV=production`;
+    anything but a clear no means yes."""
+    required_packs: tuple[str, ...] = ()
+    """`GOLIVE_REQUIRED_PACKS`: names, by commas, that must be installed: Python distributions, or entry
+    points of the group `golive.packs`."""
+    runbook_interval_s: float = 1.0
+    """`GOLIVE_RUNBOOK_INTERVAL_SECONDS`: the runbook is evaluated at most once in it, and no answer of a
+    gate is older."""
+    state_max_age_s: float = 5.0
+    """`GOLIVE_STATE_MAX_AGE_SECONDS`: an older go-live state is not acted on: production is refused."""
+    database_deadline_s: float = 2.0
+    """`GOLIVE_DATABASE_DEADLINE_SECONDS`: how long a governance statement may wait for the database."""
+
+    @property
+    def in_production(self) -> bool:
+        """Whether `ENV` says production."""
+        return self.env == PRODUCTION
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What the HTTP service runs with."""
+
+    anonymous: frozenset[str] | None = None
+    """`GOLIVE_ANONYMOUS`: what needs no token, by commas: `runbook`, `metrics`, `read`, or `none`. None: not
+    said; `golive serve` on loopback then opens `runbook` and `metrics`, and nothing elsewhere."""
+    oidc_issuer: str | None = None
+    """`GOLIVE_OIDC_ISSUER`: whose JSON Web Tokens are taken."""
+    oidc_audience: str | None = None
+    """`GOLIVE_OIDC_AUDIENCE`: the audience they must name; required with an issuer."""
+    max_body_bytes: int = 4 << 20
+    """`GOLIVE_MAX_BODY_BYTES`: a longer request body is refused."""
+    max_batch_events: int = 1000
+    """`GOLIVE_MAX_BATCH_EVENTS`: a larger batch of events is refused."""
+    requests_per_minute: int = 6000
+    """`GOLIVE_REQUESTS_PER_MINUTE`: of one credential or, without one, one address, in each process."""
+    audit_interval_s: float = 3600.0
+    """`GOLIVE_AUDIT_INTERVAL_SECONDS`: how often `golive serve` verifies the whole audit chain."""
+
+
+ANONYMOUS_PARTS: Final = ("runbook", "metrics", "read")
+
+
 def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings of `environ`, by default the process's own.
+    """Return the pipeline's settings of `environ`, by default the process's own.
 
     Raises:
         ConfigurationError: A variable has a value that cannot work; the message names it.
     """
-    env = os.environ if environ is None else environ
-    given = {name: text for name in env if (text := env[name].strip())}
+    given = _given(environ)
     default = Settings()
     spool_dir = given.get(SPOOL_DIR)
     return Settings(
@@ -68,8 +137,56 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         shutdown_seconds=_number(given, SHUTDOWN_SECONDS, default.shutdown_seconds),
         detail_max_bytes=int(_number(given, DETAIL_MAX_BYTES, default.detail_max_bytes, at_least=256)),
         max_series=int(_number(given, MAX_SERIES, default.max_series, at_least=1)),
-        redact_keys=tuple(word for word in given.get(REDACT_KEYS, "").split(",") if word.strip()),
+        redact_keys=_words(given, REDACT_KEYS),
     )
+
+
+def gate_from_environment(environ: Mapping[str, str] | None = None) -> GateSettings:
+    """Return the gate's settings of `environ`, by default the process's own.
+
+    Raises:
+        ConfigurationError: A variable has a value that cannot work; the message names it.
+    """
+    given = _given(environ)
+    default = GateSettings()
+    env = given.get(ENV, default.env)
+    return GateSettings(
+        env=env,
+        enforce=env == PRODUCTION or given.get(GO_LIVE_ENFORCE, "0").lower() not in _FALSE,
+        required_packs=_words(given, REQUIRED_PACKS),
+        runbook_interval_s=_number(given, RUNBOOK_INTERVAL_SECONDS, default.runbook_interval_s),
+        state_max_age_s=_number(given, STATE_MAX_AGE_SECONDS, default.state_max_age_s, at_least=1),
+        database_deadline_s=_number(
+            given, DATABASE_DEADLINE_SECONDS, default.database_deadline_s, at_least=0.1
+        ),
+    )
+
+
+def service_from_environment(environ: Mapping[str, str] | None = None) -> ServiceSettings:
+    """Return the HTTP service's settings of `environ`, by default the process's own.
+
+    Raises:
+        ConfigurationError: A variable has a value that cannot work; the message names it.
+    """
+    given = _given(environ)
+    default = ServiceSettings()
+    issuer, audience = given.get(OIDC_ISSUER), given.get(OIDC_AUDIENCE)
+    if (issuer is None) != (audience is None):
+        raise ConfigurationError(f"{OIDC_ISSUER} and {OIDC_AUDIENCE}: expected both or neither")
+    return ServiceSettings(
+        anonymous=_anonymous(given),
+        oidc_issuer=issuer,
+        oidc_audience=audience,
+        max_body_bytes=int(_number(given, MAX_BODY_BYTES, default.max_body_bytes, at_least=1024)),
+        max_batch_events=int(_number(given, MAX_BATCH_EVENTS, default.max_batch_events, at_least=1)),
+        requests_per_minute=int(_number(given, REQUESTS_PER_MINUTE, default.requests_per_minute, at_least=1)),
+        audit_interval_s=_number(given, AUDIT_INTERVAL_SECONDS, default.audit_interval_s, at_least=1),
+    )
+
+
+def is_true(text: str) -> bool:
+    """Return whether an environment variable's text says yes."""
+    return text.strip().lower() in _TRUE
 
 
 def parse_when_full(text: str, field: str = "when_full") -> WhenFull:
@@ -78,6 +195,26 @@ def parse_when_full(text: str, field: str = "when_full") -> WhenFull:
         if text == policy:
             return policy  # type: ignore[no-any-return]
     raise ConfigurationError(f"{field}: expected drop, block or raise, got {text!r}")
+
+
+def _given(environ: Mapping[str, str] | None) -> dict[str, str]:
+    env = os.environ if environ is None else environ
+    return {name: text for name in env if (text := env[name].strip())}
+
+
+def _words(given: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in given.get(name, "").split(",") if word.strip())
+
+
+def _anonymous(given: Mapping[str, str]) -> frozenset[str] | None:
+    if ANONYMOUS not in given:
+        return None
+    words = frozenset(_words(given, ANONYMOUS)) - {"none"}
+    if not words <= frozenset(ANONYMOUS_PARTS):
+        raise ConfigurationError(
+            f"{ANONYMOUS}: expected {', '.join(ANONYMOUS_PARTS)} or none, got {given[ANONYMOUS]!r}"
+        )
+    return words
 
 
 def _number(given: Mapping[str, str], name: str, default: float, at_least: float = 0) -> float:

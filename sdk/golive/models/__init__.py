@@ -6,7 +6,8 @@ from golive.models import KpiEventRow
 session.scalars(select(KpiEventRow).where(KpiEventRow.correlation_id == "deal_123"))
 """
 
-from golive.models.audit import GovernanceAudit
+from golive.models.api_token import ApiToken
+from golive.models.audit import GovernanceAudit, GovernanceAuditHead
 from golive.models.base import Base, Json, Money, UtcDateTime
 from golive.models.go_live import GoLiveState
 from golive.models.heimdall import (
@@ -20,9 +21,11 @@ from golive.models.regression import RegressionPolicy, RegressionState
 from golive.models.risk import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
 
 __all__ = [
+    "ApiToken",
     "Base",
     "GoLiveState",
     "GovernanceAudit",
+    "GovernanceAuditHead",
     "HeimdallEvent",
     "HeimdallPolicy",
     "HeimdallRecommendation",

@@ -1,11 +1,12 @@
-"""The table of governance acts."""
+"""The tables of governance acts."""
 
+import datetime as dt
 from typing import Any
 
-from sqlalchemy import String, Text, UniqueConstraint, true
+from sqlalchemy import BigInteger, String, Text, UniqueConstraint, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
-from golive.models.base import Base, BigId, Json, Now
+from golive.models.base import Base, BigId, Json, Now, UtcDateTime
 
 
 class GovernanceAudit(Base):
@@ -30,3 +31,25 @@ class GovernanceAudit(Base):
     created_at: Mapped[Now]
     prev_hash: Mapped[str] = mapped_column(String(64))
     hash: Mapped[str] = mapped_column(String(64))
+
+
+class GovernanceAuditHead(Base):
+    """The end of the chain, and what its last full verification found: one row, whose id is 1.
+
+    Without it nobody could tell that the last rows of the chain are gone. It is locked by whoever appends,
+    so that writers come one after the other.
+    """
+
+    __tablename__ = "governance_audit_head"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False, default=1)
+    last_id: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    """Id of the last row; 0 for an empty chain."""
+    last_hash: Mapped[str] = mapped_column(String(64))
+    verified_id: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    """Up to which row the last verification found the chain intact."""
+    verified_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
+    broken_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The first row that does not fit the chain."""
+    problem: Mapped[str | None] = mapped_column(Text)
+    """What is wrong with it."""
