@@ -7,6 +7,7 @@ database.upgrade(url)                       # what `golive db upgrade` does
 engine = database.create_store_engine(url)  # synchronous, whatever the application uses
 """
 
+import math
 import sqlite3
 import threading
 import time
@@ -19,6 +20,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from golive._database_url import normalise_url, same_database, sqlite_path, store_key
+from golive._watchdog import bound_checkouts
 from golive.errors import ConfigurationError, SchemaError
 
 __all__ = [
@@ -39,7 +41,7 @@ HEAD: Final = "0002"
 VERSION_TABLE: Final = "golive_alembic_version"
 """Not Alembic's usual name: the application may keep its own revisions in the same database."""
 
-_BUSY_TIMEOUT_S = 5.0
+_WAIT_S = 5.0
 _MIGRATION_TIMEOUT_S = 600.0
 """How long a process waits for another one that is migrating; adopting many million rows takes minutes."""
 _MIGRATION_LOCK = int.from_bytes(b"golivedb")
@@ -49,27 +51,37 @@ _UNDEFINED_TABLE = "42P01"
 _one_migration = threading.Lock()
 
 
-def create_store_engine(url: URL) -> Engine:
+def create_store_engine(url: URL, *, deadline_s: float | None = None) -> Engine:
     """Return an engine for the store, of few connections that any thread may use.
+
+    Args:
+        url: The store, as `normalise_url` returns it.
+        deadline_s: If given, nothing waits longer for the database, in seconds: not to connect, not for a
+            lock, not for an answer. A connection is cut that long after its checkout.
 
     Raises:
         ConfigurationError: The driver is not installed.
     """
+    wait_s = _WAIT_S if deadline_s is None else deadline_s
+    pool: dict[str, Any] = {"pool_size": 2, "max_overflow": 3, "pool_timeout": wait_s}
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(
-            url, pool_size=2, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
-        )
+        arguments = {"timeout": wait_s, "check_same_thread": False}
+        engine = create_engine(url, connect_args=arguments, **pool)
         event.listen(engine, "connect", _set_up_sqlite)
-        return engine
-    connect_args: dict[str, Any] = {"client_encoding": "utf8"}
-    if "connect_timeout" not in url.query:
-        connect_args["connect_timeout"] = 5
-    if "application_name" not in url.query:
-        connect_args["application_name"] = "golive"
-    try:
-        return create_engine(url, pool_size=2, max_overflow=3, pool_pre_ping=True, connect_args=connect_args)
-    except ImportError as error:
-        raise ConfigurationError("PostgreSQL needs its driver: pip install 'golive[postgres]'") from error
+    else:
+        try:
+            # With a deadline the watchdog tries the connection itself, for a ping can hang as well.
+            engine = create_engine(
+                url,
+                connect_args=_libpq_arguments(url, deadline_s),
+                pool_pre_ping=deadline_s is None,
+                **pool,
+            )
+        except ImportError as error:
+            raise ConfigurationError("PostgreSQL needs its driver: pip install 'golive[postgres]'") from error
+    if deadline_s is not None:
+        bound_checkouts(engine, deadline_s)
+    return engine
 
 
 def upgrade(url: URL) -> None:
@@ -135,6 +147,17 @@ def migrating(url: URL) -> Iterator[Connection]:
         engine.dispose()
 
 
+def _libpq_arguments(url: URL, deadline_s: float | None) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"client_encoding": "utf8"}
+    if deadline_s is not None:
+        arguments["connect_timeout"] = math.ceil(deadline_s)
+    elif "connect_timeout" not in url.query:
+        arguments["connect_timeout"] = math.ceil(_WAIT_S)
+    if "application_name" not in url.query:
+        arguments["application_name"] = "golive"
+    return arguments
+
+
 def _is_current(connection: Connection) -> bool:
     try:
         check_schema(connection)
@@ -163,7 +186,7 @@ def _make_folder(url: URL) -> None:
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     """Switch to write-ahead logging, in which readers and the writer do not wait for each other."""
-    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    deadline = time.monotonic() + _WAIT_S
     while True:
         try:
             if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):

@@ -1,0 +1,112 @@
+"""Runs checks at once, each within its timeout; one that hangs is neither waited for nor started again."""
+
+import asyncio
+import inspect
+import json
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from golive.checks import Check, CheckResult
+from golive.detail import to_json_text
+from golive.errors import SchemaError
+
+_log = logging.getLogger(__name__)
+
+_DETAIL_MAX_BYTES = 64 << 10
+
+
+class Outcome(NamedTuple):
+    """A check and what it found; not `determined` if it raised, timed out or never ran."""
+
+    check: Check
+    result: CheckResult
+    determined: bool = True
+
+
+class CheckRunner:
+    """Runs checks on one database. Any thread may call `run`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._running: dict[str, tuple[Future[CheckResult], float]] = {}
+
+    def run(self, checks: Sequence[Check]) -> list[Outcome]:
+        """Return the outcome of each check, in their order, after the longest of their timeouts at most."""
+        started = time.monotonic()
+        futures = [self._start(check) for check in checks]
+        outcomes = []
+        for check, future in zip(checks, futures, strict=True):
+            if future is not None:
+                wait([future], timeout=max(0.0, started + check.timeout_s - time.monotonic()))
+            outcomes.append(self._outcome(check, future))
+        return outcomes
+
+    def _start(self, check: Check) -> "Future[CheckResult] | None":
+        """Start the check in a thread; return None if its last run still goes on."""
+        with self._lock:
+            if check.id in self._running:
+                return None
+            future: Future[CheckResult] = Future()
+            self._running[check.id] = future, time.monotonic()
+        # Daemons: a check that hangs must not keep the process from ending, as one of an executor would.
+        threading.Thread(
+            target=self._work, args=(check, future), name=f"golive-check-{check.id}", daemon=True
+        ).start()
+        return future
+
+    def _work(self, check: Check, future: "Future[CheckResult]") -> None:
+        try:
+            with Session(self._engine) as session:
+                future.set_result(_call(check, session))
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            with self._lock:
+                del self._running[check.id]
+
+    def _outcome(self, check: Check, future: "Future[CheckResult] | None") -> Outcome:
+        if future is None or not future.done():
+            _, since = self._running.get(check.id, (None, time.monotonic()))
+            waited = time.monotonic() - since
+            message = f"It has not answered for {waited:.1f} s; its timeout is {check.timeout_s:g} s."
+            return Outcome(check, CheckResult(False, message, {"error": "timeout"}), determined=False)
+        error = future.exception()
+        if error is None:
+            return Outcome(check, future.result())
+        _log.warning("the runbook check %s raised", check.id, exc_info=error)
+        result = CheckResult(False, _explained(error), {"error": type(error).__name__})
+        return Outcome(check, result, determined=False)
+
+
+def _call(check: Check, session: Session) -> CheckResult:
+    found: Any = check.function(session)
+    if inspect.isawaitable(found):
+        found = asyncio.run(_awaited(found))
+    if isinstance(found, CheckResult):
+        text = to_json_text(found.detail, _DETAIL_MAX_BYTES)
+        return CheckResult(bool(found.ok), str(found.message), None if text is None else json.loads(text))
+    if found is None or isinstance(found, bool):
+        return CheckResult(found is not False, "All is well." if found is not False else "It is not well.")
+    raise TypeError(f"expected a CheckResult, True, False or None, got {type(found).__name__}")
+
+
+async def _awaited(found: Any) -> Any:
+    return await found
+
+
+def _explained(error: BaseException) -> str:
+    # Not the error's own text, which may name hosts and users: the runbook may be public.
+    if isinstance(error, SchemaError):
+        return "golive's tables are missing, or of an older version."
+    if isinstance(error, SQLAlchemyError):
+        return f"The database cannot be read ({type(error).__name__})."
+    return f"The check raised {type(error).__name__}."

@@ -1,0 +1,153 @@
+"""How the levers reach the database: in short transactions of golive's own, bounded in time.
+
+with governance.acting(db) as connection:    # one writer at a time; commits at the end
+    ...
+with governance.reading(db) as connection:
+    ...
+
+`db` is whatever names the database: a `Session`, an `AsyncSession`, a `scoped_session`, an engine, a
+connection, a URL, or None for `DATABASE_URL`. A governance act is never part of the caller's transaction: a
+kill switch that a rollback releases is none.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, event, select
+
+from golive import database, settings
+from golive.errors import InvalidArgument
+from golive.models import GovernanceAuditHead
+
+__all__ = ["acting", "check_actor", "check_reason", "engine_for", "reading", "snapshot", "url_of"]
+
+ACTOR_MAX: Final = 128
+REASON_MAX: Final = 2000
+
+_lock = threading.Lock()
+_engines: dict[tuple[int, URL, float], Engine] = {}
+
+
+def url_of(db: object = None) -> URL:
+    """Return the URL of the database `db` names, as golive reaches it.
+
+    Raises:
+        ConfigurationError: golive cannot use such a database.
+        InvalidArgument: `db` names none.
+    """
+    if db is None:
+        return database.normalise_url(os.environ.get(settings.DATABASE_URL) or settings.DEFAULT_DATABASE_URL)
+    if isinstance(db, str | URL):
+        return database.normalise_url(db)
+    return database.normalise_url(_engine_of(db).url)
+
+
+def engine_for(db: object = None, deadline_s: float | None = None) -> Engine:
+    """Return golive's own engine for that database; one a process and database.
+
+    Args:
+        db: What names the database.
+        deadline_s: After how many seconds a checked out connection is cut; `GOLIVE_DATABASE_DEADLINE_SECONDS`
+            by default.
+    """
+    if deadline_s is None:
+        deadline_s = settings.gate_from_environment().database_deadline_s
+    key = (os.getpid(), url_of(db), deadline_s)  # connections do not survive a fork
+    with _lock:
+        if key not in _engines:
+            _engines[key] = _make(key[1], deadline_s)
+        return _engines[key]
+
+
+@contextmanager
+def reading(db: object = None) -> Iterator[Connection]:
+    """Give a connection to read from.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: The database cannot be reached within the deadline, or refuses.
+    """
+    with engine_for(db).connect() as connection:
+        yield connection
+
+
+@contextmanager
+def snapshot(db: object = None, deadline_s: float | None = None) -> Iterator[Connection]:
+    """Give a connection whose reads all see one state of the database.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: As with `reading`.
+    """
+    with engine_for(db, deadline_s).connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+@contextmanager
+def acting(db: object = None) -> Iterator[Connection]:
+    """Give a connection in a transaction; commit when the block ends, roll back when it raises.
+
+    Raises:
+        SchemaError: The database has no golive tables, or older ones.
+        sqlalchemy.exc.SQLAlchemyError: As with `reading`; nothing was changed, but when the commit itself
+            fails to be answered.
+    """
+    with engine_for(db).connect() as connection:
+        database.check_schema(connection)
+        connection.rollback()
+        if connection.dialect.name == "sqlite":
+            # At once: a transaction that reads first can be refused its first write.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            # After the isolation level that lets the next one in see what the one before it did.
+            connection = connection.execution_options(isolation_level="READ COMMITTED")
+            connection.execute(select(GovernanceAuditHead.id).with_for_update())
+        yield connection
+        connection.commit()
+
+
+def check_actor(actor: object) -> str:
+    """Return who acts, or raise `InvalidArgument`: 1 to 128 printable characters."""
+    if not isinstance(actor, str) or not actor.strip():
+        raise InvalidArgument("actor", f"1 to {ACTOR_MAX} characters", repr(actor)[:60])
+    if len(actor) > ACTOR_MAX or not actor.isprintable():
+        raise InvalidArgument("actor", f"at most {ACTOR_MAX} printable characters", ascii(actor)[:60])
+    return actor
+
+
+def check_reason(reason: object) -> str:
+    """Return why, stripped, or raise `InvalidArgument`: 1 to 2,000 characters, several lines if need be."""
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidArgument("reason", f"1 to {REASON_MAX} characters that say why", repr(reason)[:60])
+    reason = reason.strip()
+    if len(reason) > REASON_MAX:
+        raise InvalidArgument("reason", f"at most {REASON_MAX} characters", f"{len(reason)}")
+    if not all(character.isprintable() or character in "\n\r\t" for character in reason):
+        raise InvalidArgument("reason", "printable characters", ascii(reason)[:60])
+    return reason
+
+
+def _engine_of(db: Any) -> Any:
+    if hasattr(db, "registry"):  # a scoped session
+        return _engine_of(db.registry())
+    if hasattr(db, "get_bind"):
+        return db.get_bind().engine
+    if hasattr(db, "engine"):
+        return db.engine
+    raise InvalidArgument("db", "a SQLAlchemy session, engine or connection, or a URL", type(db).__name__)
+
+
+def _make(url: URL, deadline_s: float) -> Engine:
+    engine = database.create_store_engine(url, deadline_s=deadline_s)
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _survive_power_failures)
+    return engine
+
+
+def _survive_power_failures(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous = FULL")
