@@ -57,6 +57,15 @@ def store(store_url: str) -> str:
     return store_url
 
 
+@pytest.fixture
+def production(monkeypatch: pytest.MonkeyPatch, store: str) -> str:
+    """The URL of a store whose environment is as production needs it: the runbook has no blocker."""
+    monkeypatch.setenv("ENV", "production")
+    monkeypatch.setenv("GO_LIVE_ENFORCE", "1")
+    monkeypatch.setenv("DATABASE_URL", store)
+    return store
+
+
 def _administer(server: PostgresServer, statement: str) -> None:
     with psycopg.connect(server.url().replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(statement.encode())

@@ -5,7 +5,18 @@ import sys
 
 import typer
 
-from golive.commands import db, importing, kpi, replaying
+from golive.commands import (
+    audit,
+    db,
+    importing,
+    kill_switch,
+    kpi,
+    replaying,
+    review,
+    runbook,
+    serve,
+    token,
+)
 
 __all__ = ["app", "main"]
 
@@ -18,6 +29,12 @@ app = typer.Typer(
 )
 app.add_typer(db.app, name="db")
 app.add_typer(kpi.app, name="kpi")
+app.add_typer(kill_switch.app, name="kill-switch")
+app.add_typer(audit.app, name="audit")
+app.add_typer(token.app, name="token")
+app.command("serve")(serve.serve)
+app.command("runbook")(runbook.runbook)
+app.command("review")(review.review)
 app.command("import")(importing.import_log)
 app.command("replay")(replaying.replay_log)
 

@@ -31,60 +31,65 @@ class Outcome(NamedTuple):
     determined: bool = True
 
 
+class _Run(NamedTuple):
+    """A check under way."""
+
+    future: "Future[CheckResult]"
+    since: float
+
+
 class CheckRunner:
-    """Runs checks on one database. Any thread may call `run`."""
+    """Runs checks on one database. Any thread may call `run`; a check that is under way is shared."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
-        self._running: dict[str, tuple[Future[CheckResult], float]] = {}
+        self._running: dict[str, _Run] = {}
 
     def run(self, checks: Sequence[Check]) -> list[Outcome]:
         """Return the outcome of each check, in their order, after the longest of their timeouts at most."""
-        started = time.monotonic()
-        futures = [self._start(check) for check in checks]
-        outcomes = []
-        for check, future in zip(checks, futures, strict=True):
-            if future is not None:
-                wait([future], timeout=max(0.0, started + check.timeout_s - time.monotonic()))
-            outcomes.append(self._outcome(check, future))
-        return outcomes
+        runs = [self._start(check) for check in checks]
+        return [_outcome(check, run) for check, run in zip(checks, runs, strict=True)]
 
-    def _start(self, check: Check) -> "Future[CheckResult] | None":
-        """Start the check in a thread; return None if its last run still goes on."""
+    def _start(self, check: Check) -> _Run:
         with self._lock:
             if check.id in self._running:
-                return None
-            future: Future[CheckResult] = Future()
-            self._running[check.id] = future, time.monotonic()
+                return self._running[check.id]
+            run = self._running[check.id] = _Run(Future(), time.monotonic())
         # Daemons: a check that hangs must not keep the process from ending, as one of an executor would.
         threading.Thread(
-            target=self._work, args=(check, future), name=f"golive-check-{check.id}", daemon=True
+            target=self._work, args=(check, run), name=f"golive-check-{check.id}", daemon=True
         ).start()
-        return future
+        return run
 
-    def _work(self, check: Check, future: "Future[CheckResult]") -> None:
+    def _work(self, check: Check, run: _Run) -> None:
         try:
             with Session(self._engine) as session:
-                future.set_result(_call(check, session))
+                result = _call(check, session)
         except BaseException as error:
-            future.set_exception(error)
-        finally:
-            with self._lock:
-                del self._running[check.id]
+            self._end(check)
+            run.future.set_exception(error)
+        else:
+            self._end(check)
+            run.future.set_result(result)
 
-    def _outcome(self, check: Check, future: "Future[CheckResult] | None") -> Outcome:
-        if future is None or not future.done():
-            _, since = self._running.get(check.id, (None, time.monotonic()))
-            waited = time.monotonic() - since
-            message = f"It has not answered for {waited:.1f} s; its timeout is {check.timeout_s:g} s."
-            return Outcome(check, CheckResult(False, message, {"error": "timeout"}), determined=False)
-        error = future.exception()
-        if error is None:
-            return Outcome(check, future.result())
-        _log.warning("the runbook check %s raised", check.id, exc_info=error)
-        result = CheckResult(False, _explained(error), {"error": type(error).__name__})
-        return Outcome(check, result, determined=False)
+    def _end(self, check: Check) -> None:
+        with self._lock:
+            del self._running[check.id]
+
+
+def _outcome(check: Check, run: _Run) -> Outcome:
+    wait([run.future], timeout=max(0.0, run.since + check.timeout_s - time.monotonic()))
+    if not run.future.done():
+        waited = time.monotonic() - run.since
+        message = f"It has not answered for {waited:.1f} s; its timeout is {check.timeout_s:g} s."
+        return Outcome(check, CheckResult(False, message, {"error": "timeout"}), determined=False)
+    error = run.future.exception()
+    if error is None:
+        return Outcome(check, run.future.result())
+    _log.warning("the runbook check %s raised", check.id, exc_info=error)
+    result = CheckResult(False, _explained(error), {"error": type(error).__name__})
+    return Outcome(check, result, determined=False)
 
 
 def _call(check: Check, session: Session) -> CheckResult:

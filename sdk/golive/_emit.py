@@ -51,6 +51,17 @@ class Subject(NamedTuple):
             in_force is not None,
         )
 
+    @classmethod
+    def check_given(cls, domain: object, metric: object, actor: object, correlation_id: object) -> "Subject":
+        """Return the subject with no correlation id but the one given; raises `InvalidEvent`."""
+        return cls(
+            check_domain(domain),
+            check_metric(metric),
+            check_actor(actor),
+            check_correlation_id(correlation_id),
+            False,
+        )
+
     @property
     def span_name(self) -> str:
         return f"kpi {self.domain}.{self.metric}"
@@ -115,9 +126,38 @@ def record(
     duration_ms: float | None = None,
     may_raise: bool = True,
 ) -> None:
-    """Build the event and give it to the pipeline."""
+    """Build the event of this moment and give it to the pipeline."""
+    event = _event(running, event_id, subject, success, value, detail, context, duration_ms, time.time_ns())
+    running.record(event, session, may_raise=may_raise)
+
+
+def instant_event(
+    running: "Pipeline",
+    event_id: int,
+    subject: Subject,
+    success: bool | None,
+    value: float | None,
+    detail: object,
+    created_ns: int,
+) -> KpiEvent:
+    """Make the span and the event of something that happened at `created_ns`; do not record it."""
+    context = _instant_span(running, event_id, subject, success, value)
+    return _event(running, event_id, subject, success, value, detail, context, None, created_ns)
+
+
+def _event(
+    running: "Pipeline",
+    event_id: int,
+    subject: Subject,
+    success: bool | None,
+    value: float | None,
+    detail: object,
+    context: SpanContext,
+    duration_ms: float | None,
+    created_ns: int,
+) -> KpiEvent:
     traced = context.is_valid
-    event = KpiEvent(
+    return KpiEvent(
         event_id,
         pipeline.emitter(),
         subject.domain,
@@ -131,9 +171,8 @@ def record(
         f"{context.span_id:016x}" if traced else None,
         traced and context.trace_flags.sampled,
         duration_ms,
-        time.time_ns(),
+        created_ns,
     )
-    running.record(event, session, may_raise=may_raise)
 
 
 def failed() -> None:

@@ -160,8 +160,8 @@ def verify(db: object = None) -> Verification:
     with governance.snapshot(db, _VERIFY_DEADLINE_S) as connection:
         head = connection.execute(select(_head.last_id, _head.last_hash)).one_or_none()
         query = select(*_row.__table__.columns).order_by(_row.id)
-        rows = connection.execution_options(yield_per=1000).execute(query)
-        found = _walk(map(_entry, rows), 1, GENESIS, head)
+        with connection.execution_options(yield_per=1000).execute(query) as rows:
+            found = _walk(map(_entry, rows), 1, GENESIS, head)
     with governance.acting(db) as connection:
         noted = {"broken_id": found.broken_id, "problem": found.problem, "verified_at": found.at}
         if found.ok:

@@ -10,7 +10,7 @@ Checks run at once, each in a thread of its own. One that raises or takes longer
 """
 
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from sqlalchemy.orm import Session
@@ -23,6 +23,21 @@ Severity = Literal["BLOCKER", "WARNING", "INFO"]
 """A failing BLOCKER keeps production off; a failing WARNING is shown as such; INFO only informs."""
 
 DEFAULT_TIMEOUT_S: Final = 2.0
+MAX_TIMEOUT_S: Final = 10.0
+
+STANDARD_IDS: Final = (
+    "go_live_checklist",
+    "kill_switch_clear",
+    "env_sanity",
+    "enforcement_expected_in_prod",
+    "risk_policies_present",
+    "regression_policies_present",
+    "heimdall_charter_present",
+    "kpi_pipeline_healthy",
+    "audit_chain_intact",
+    "tripwires_clear",
+)
+"""The checks golive has itself, in the order of the runbook."""
 
 
 class CheckResult(NamedTuple):
@@ -49,9 +64,14 @@ class Check(NamedTuple):
 
 
 class CheckRegistry:
-    """Checks by id, in the order they were added. Any thread may use it."""
+    """Checks by id, in the order they were added. Any thread may use it.
 
-    def __init__(self) -> None:
+    Args:
+        reserved: Ids no check may have.
+    """
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self._reserved = frozenset(reserved)
         self._lock = threading.Lock()
         self._checks: dict[str, Check] = {}
 
@@ -71,9 +91,11 @@ class CheckRegistry:
             raise ConfigurationError(
                 f"severity: expected one of {get_args(Severity)}, got {check.severity!r}"
             )
-        if not 0 < check.timeout_s <= 60:
+        if check.id in self._reserved:
+            raise ConfigurationError(f"id: {check.id!r} is a check of golive's own")
+        if not 0 < check.timeout_s <= MAX_TIMEOUT_S:
             raise ConfigurationError(
-                f"timeout_s: expected over 0 and up to 60 seconds, got {check.timeout_s}"
+                f"timeout_s: expected over 0 and up to {MAX_TIMEOUT_S:g} seconds, got {check.timeout_s}"
             )
         if not check.action.strip():
             raise ConfigurationError("action: expected what to do when the check fails")
@@ -89,7 +111,7 @@ class CheckRegistry:
             self._checks.pop(check_id, None)
 
 
-registry: Final = CheckRegistry()
+registry: Final = CheckRegistry(reserved=STANDARD_IDS)
 """The checks applications add to those golive has."""
 
 
@@ -106,7 +128,7 @@ def runbook_check(
     Args:
         id: Unique; 1 to 64 letters, digits and `_`. It is also the label of the check's gauge.
         severity: What a failure means.
-        timeout_s: After how many seconds the check has failed; up to 60.
+        timeout_s: After how many seconds the check has failed; up to 10.
         action: What a person should do when it fails.
         registry: Where to; the one `build_runbook` uses by default.
 

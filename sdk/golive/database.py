@@ -84,11 +84,15 @@ def create_store_engine(url: URL, *, deadline_s: float | None = None) -> Engine:
     return engine
 
 
-def upgrade(url: URL) -> None:
+def upgrade(url: URL, *, seed: bool = False) -> None:
     """Bring the schema to the newest revision; nothing happens if it is there, or is newer.
 
     Several processes may call it at once: one migrates, the others wait for it. An SQLite file is made, with
     its folders. Tables an application already has are adopted, with every row.
+
+    Args:
+        url: The store.
+        seed: Also fill a policy table that has lost all its rows, as `golive db upgrade` does.
 
     Raises:
         sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses.
@@ -100,8 +104,8 @@ def upgrade(url: URL) -> None:
             current = _is_current(connection)
     finally:
         engine.dispose()
-    if not current:
-        _migrate(url)
+    if seed or not current:
+        _migrate(url, seed)
 
 
 def check_schema(connection: Connection) -> None:
@@ -166,12 +170,12 @@ def _is_current(connection: Connection) -> bool:
     return True
 
 
-def _migrate(url: URL) -> None:
+def _migrate(url: URL, seed: bool) -> None:
     # Imported here: Alembic takes longer to load than everything else of golive.
     from alembic import command
     from alembic.config import Config
 
-    config = Config(attributes={"url": url})
+    config = Config(attributes={"url": url, "seed": seed})
     folder = Path(__file__).parent / "migrations"
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

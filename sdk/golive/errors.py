@@ -29,6 +29,7 @@ class InvalidArgument(GoliveError, ValueError):
     Attributes:
         field: The argument that was wrong.
         expected: What would have been accepted.
+        got: What was given, shortened.
     """
 
     code = "invalid_argument"
@@ -36,6 +37,7 @@ class InvalidArgument(GoliveError, ValueError):
     def __init__(self, field: str, expected: str, got: str) -> None:
         self.field = field
         self.expected = expected
+        self.got = got
         super().__init__(f"{field}: expected {expected}, got {got}")
 
 

@@ -73,16 +73,21 @@ class ProductionGate:
 
     def decide(self) -> Decision:
         """Return the decision, after reading the state if need be; blocks up to the database's deadline."""
-        decision = self.decide_at_once()
-        if decision is not None:
-            return decision
-        with self._reading:
-            if self._clock() - self._attempted_at > REFRESH_S:
-                self._refresh()
+        known = self.state()
+        if known is None:
+            return _UNKNOWN if self._gate.enforce else ALLOWED
+        return self._judge(known)
+
+    def state(self) -> State | None:
+        """Return the state, read now unless it is fresh; None if it is unknown, or too old to act on."""
+        if self.decide_at_once() is None:
+            with self._reading:
+                if self._clock() - self._attempted_at > REFRESH_S:
+                    self._refresh()
         known = self._known
         if known is None or self._clock() - known[1] > self._gate.state_max_age_s:
-            return _UNKNOWN if self._gate.enforce else ALLOWED
-        return self._judge(known[0])
+            return None
+        return known[0]
 
     def _refresh(self) -> None:
         # Its age counts from before the question: the answer may be as old as that.

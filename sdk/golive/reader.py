@@ -1,14 +1,23 @@
-"""The read side: rates per metric, and the timeline of a correlation id, from `kpi_event`."""
+"""The read side of `kpi_event`: events, rates per metric, and the timeline of a correlation id."""
 
 import datetime as dt
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, select, tuple_
 
 from golive.events import outcome_of
 from golive.models import KpiEventRow
 
-__all__ = ["MetricSummary", "TimelineEntry", "summary", "timeline"]
+__all__ = [
+    "Cursor",
+    "Event",
+    "EventFilter",
+    "MetricSummary",
+    "TimelineEntry",
+    "events",
+    "summary",
+    "timeline",
+]
 
 
 class MetricSummary(NamedTuple):
@@ -49,6 +58,82 @@ class TimelineEntry(NamedTuple):
     trace_id: str | None
     span_id: str | None
     detail: Any
+
+
+class Event(NamedTuple):
+    """One event, as its row has it."""
+
+    id: int
+    created_at: dt.datetime
+    domain: str
+    metric: str
+    outcome: str
+    value: float | None
+    actor: str | None
+    correlation_id: str | None
+    duration_ms: float | None
+    trace_id: str | None
+    span_id: str | None
+    detail: Any
+
+
+class EventFilter(NamedTuple):
+    """Which events; what is None does not narrow. `since` is included, `until` is not."""
+
+    domain: str | None = None
+    metric: str | None = None
+    success: bool | None = None
+    actor: str | None = None
+    correlation_id: str | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+
+class Cursor(NamedTuple):
+    """Where a page ended: the event it showed last."""
+
+    created_at: dt.datetime
+    id: int
+
+
+def events(
+    connection: Connection, wanted: EventFilter, limit: int, after: Cursor | None = None
+) -> list[Event]:
+    """Return the latest events, the newest first, at most `limit`; those older than the cursor's.
+
+    Of one metric they come by time, otherwise by id, which rises with time: each is a range of an index.
+    """
+    row = KpiEventRow
+    by_time = wanted.domain is not None and wanted.metric is not None
+    order = (row.created_at, row.id) if by_time else (row.id,)
+    query = select(row.__table__).order_by(*(column.desc() for column in order)).limit(limit)
+    for field in ("domain", "metric", "success", "actor", "correlation_id"):
+        if (value := getattr(wanted, field)) is not None:
+            query = query.where(getattr(row, field) == value)
+    if wanted.since is not None:
+        query = query.where(row.created_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(row.created_at < wanted.until)
+    if after is not None:
+        bound = after if by_time else (after.id,)
+        query = query.where(tuple_(*order) < tuple_(*bound))
+    return [
+        Event(
+            line.id,
+            line.created_at,
+            line.domain,
+            line.metric,
+            outcome_of(line.success, line.value),
+            line.value,
+            line.actor,
+            line.correlation_id,
+            line.duration_ms,
+            line.trace_id,
+            line.span_id,
+            line.detail,
+        )
+        for line in connection.execute(query)
+    ]
 
 
 def summary(

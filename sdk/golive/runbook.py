@@ -21,7 +21,7 @@ from golive._runbook_markdown import render_runbook_markdown
 from golive._standard_checks import STANDARD_CHECKS
 from golive.models.base import utc_now
 
-__all__ = ["CheckReport", "Runbook", "Verdict", "build_runbook", "render_runbook_markdown"]
+__all__ = ["STANDARD_CHECKS", "CheckReport", "Runbook", "Verdict", "build_runbook", "render_runbook_markdown"]
 
 Verdict = Literal["pass", "warn", "fail", "inconclusive"]
 """`fail`: a check says no. `inconclusive`: none does, but a BLOCKER could not be determined; as bad as `fail`

@@ -37,6 +37,8 @@ MAX_BODY_BYTES: Final = "GOLIVE_MAX_BODY_BYTES"
 MAX_BATCH_EVENTS: Final = "GOLIVE_MAX_BATCH_EVENTS"
 REQUESTS_PER_MINUTE: Final = "GOLIVE_REQUESTS_PER_MINUTE"
 AUDIT_INTERVAL_SECONDS: Final = "GOLIVE_AUDIT_INTERVAL_SECONDS"
+TOKEN: Final = "GOLIVE_TOKEN"  # noqa: S105 - the name of a variable
+"""The token with which `golive runbook --url` asks a service."""
 
 PRODUCTION: Final = "production"
 """The value of `ENV` that means production."""
@@ -99,9 +101,9 @@ class GateSettings:
 class ServiceSettings:
     """What the HTTP service runs with."""
 
-    anonymous: frozenset[str] | None = None
-    """`GOLIVE_ANONYMOUS`: what needs no token, by commas: `runbook`, `metrics`, `read`, or `none`. None: not
-    said; `golive serve` on loopback then opens `runbook` and `metrics`, and nothing elsewhere."""
+    anonymous: frozenset[str] = frozenset()
+    """`GOLIVE_ANONYMOUS`: what needs no token, by commas: `runbook`, `metrics`, `read`, or `none`. `golive
+    serve` on loopback opens `runbook` and `metrics` unless it says something else."""
     oidc_issuer: str | None = None
     """`GOLIVE_OIDC_ISSUER`: whose JSON Web Tokens are taken."""
     oidc_audience: str | None = None
@@ -206,9 +208,7 @@ def _words(given: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in given.get(name, "").split(",") if word.strip())
 
 
-def _anonymous(given: Mapping[str, str]) -> frozenset[str] | None:
-    if ANONYMOUS not in given:
-        return None
+def _anonymous(given: Mapping[str, str]) -> frozenset[str]:
     words = frozenset(_words(given, ANONYMOUS)) - {"none"}
     if not words <= frozenset(ANONYMOUS_PARTS):
         raise ConfigurationError(

@@ -1,13 +1,28 @@
 """What a request needs of the service it reached: the database, the gate, who may do what, and the bounds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
+import anyio
+from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from golive import governance, pipeline, settings
 from golive.api.auth import Authenticator
 from golive.api.limits import Limits
+from golive.evaluator import Evaluation, RunbookEvaluator
+from golive.exporters import prometheus
+from golive.exporters.prometheus_gate import SCRAPE_WAIT_S, GateCollector
+from golive.production import ProductionGate, production_gate
 from golive.settings import ServiceSettings
+
+ANSWER_WAIT_S = 11.0
+"""How long an answer waits for the runbook; a check takes 10 s at most."""
+_THREADS = 16
+"""For the gate, the gauges and readiness, apart from the threads that slow requests may use up."""
+_SCRAPE_MARGIN = 0.8
 
 
 @dataclass
@@ -21,9 +36,58 @@ class Control:
     """What needs no token: `runbook`, `metrics`, `read`."""
     authenticator: Authenticator
     limits: Limits
+    evaluator: RunbookEvaluator
+    gate: ProductionGate
+    threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
+
+    async def evaluation(self) -> Evaluation:
+        """Return the runbook, not older than its interval."""
+        return await anyio.to_thread.run_sync(self.evaluator.latest, ANSWER_WAIT_S, limiter=self.threads)
+
+    def render_metrics(self, accept: str, scrape_timeout_s: float | None) -> tuple[bytes, str]:
+        """Return the metrics and their content type, within what Prometheus waits for them."""
+        wait_s = SCRAPE_WAIT_S
+        if scrape_timeout_s is not None and scrape_timeout_s > 0:
+            wait_s = min(wait_s, scrape_timeout_s * _SCRAPE_MARGIN)
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(prometheus.KpiCollector(pipeline.host_account))
+        registry.register(GateCollector(self.evaluator, self.gate, wait_s))
+        return prometheus.render(registry, accept)
+
+
+def build_control(db: object = None, given: ServiceSettings | None = None) -> Control:
+    """Return the parts of a service on a database, by default those the environment says.
+
+    Raises:
+        ConfigurationError: A setting cannot work.
+    """
+    service = given or settings.service_from_environment()
+    gate = settings.gate_from_environment()
+    url = governance.url_of(db)
+    engine = governance.engine_for(url)
+    return Control(
+        engine=engine,
+        settings=service,
+        anonymous=service.anonymous,
+        authenticator=Authenticator(engine, service),
+        limits=Limits(service),
+        evaluator=RunbookEvaluator(url, gate.runbook_interval_s),
+        gate=production_gate(url),
+    )
 
 
 def control_of(connection: HTTPConnection) -> Control:
     """Return the service a request reached; made from the environment at the first request if need be."""
-    control: Control = connection.app.state.golive
+    state: Any = connection.app.state
+    if not hasattr(state, "golive"):
+        state.golive = build_control()
+    control: Control = state.golive
     return control
+
+
+def _controlled(request: Request) -> Control:
+    return control_of(request)
+
+
+Controlled = Annotated[Control, Depends(_controlled)]
+"""A parameter of a route."""

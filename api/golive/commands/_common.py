@@ -33,6 +33,17 @@ def store_url(given: str | None) -> "URL":
     )
 
 
+def actor() -> str:
+    """Return who acts, for the audit trail: the user of the operating system."""
+    import getpass
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        user = str(os.getuid())
+    return f"cli:{user}"
+
+
 @contextmanager
 def telling_errors() -> Iterator[None]:
     """End with one line on standard error and exit code 2 where the store or a setting cannot work."""

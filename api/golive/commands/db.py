@@ -16,11 +16,13 @@ def group() -> None:
 def upgrade(database_url: DatabaseUrl = None) -> None:
     """Make golive's tables, or bring them up to date; tables of the seed are adopted with every row.
 
+    A policy table that has lost all its rows gets its seed rows again.
+
     The same as `alembic upgrade head`. Safe to run again, and by several processes at once.
     """
     from golive import database
 
     with telling_errors():
         url = store_url(database_url)
-        database.upgrade(url)
+        database.upgrade(url, seed=True)
         typer.echo(f"{url.render_as_string()} is at revision {database.HEAD}")

@@ -7,12 +7,19 @@ from alembic import context
 from alembic.util import CommandError
 
 from golive import database, settings
+from golive.migrations.seeding import reseed
 from golive.models import Base
 
 
 def _include(name: str | None, type_: str, _parents: object) -> bool:
     """Keep the application's own tables out of what `alembic revision --autogenerate` compares."""
     return type_ != "table" or name in Base.metadata.tables
+
+
+def _by_upgrade_command() -> bool:
+    """Return whether a person typed `alembic upgrade`, and not `alembic current` or the like."""
+    command = getattr(context.config.cmd_opts, "cmd", None)
+    return command is not None and command[0].__name__ == "upgrade"
 
 
 def _run() -> None:
@@ -33,6 +40,8 @@ def _run() -> None:
             include_name=_include,
         )
         context.run_migrations()
+        if config.attributes.get("seed", _by_upgrade_command()):
+            reseed(connection)
 
 
 _run()

@@ -1,0 +1,121 @@
+"""KPI events: recording them, and reading them back."""
+
+import base64
+import binascii
+import datetime as dt
+import struct
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import AwareDatetime
+
+from golive import ingest, reader
+from golive.api.auth import require
+from golive.api.control import Controlled
+from golive.api.problems import GateRoute, Problem, problem_responses
+from golive.api.schemas import (
+    EventPage,
+    EventView,
+    KpiBatch,
+    KpiEventIn,
+    KpiRecorded,
+    MetricSummaryView,
+    Summary,
+    Timeline,
+    TimelineEntryView,
+)
+from golive.reader import Cursor, EventFilter
+
+router = APIRouter(tags=["kpi"], route_class=GateRoute, responses=problem_responses(401, 403, 422, 429, 503))
+
+_may_read = Depends(require("read", anonymous="read"))
+_may_ingest = Depends(require("ingest"))
+_CURSOR = struct.Struct(">qq")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+Domain = Annotated[str | None, Query(max_length=32)]
+Since = Annotated[AwareDatetime | None, Query(description="From when on.")]
+Until = Annotated[AwareDatetime | None, Query(description="Until before when.")]
+
+
+@router.post(
+    "/governance/regression/kpi",
+    status_code=201,
+    dependencies=[_may_ingest],
+    responses=problem_responses(408, 413, 415),
+)
+def record(control: Controlled, body: KpiEventIn | KpiBatch) -> KpiRecorded:
+    """Record one event or a batch. Once this answers, they survive the death of this process.
+
+    Events are recorded once each time they are sent: a client that got no answer and sends again records
+    them twice, unless it can tell from `kpi/correlations/{id}` that they are there.
+    """
+    given = body.events if isinstance(body, KpiBatch) else [body]
+    limit = control.settings.max_batch_events
+    if len(given) > limit:
+        raise Problem(413, "The batch is too large", f"At most {limit} events go into one request.")
+    recorded = ingest.record([ingest.Outcome(**dict(event)) for event in given])
+    return KpiRecorded(event_ids=[str(event_id) for event_id in recorded])
+
+
+@router.get("/kpi/events", dependencies=[_may_read])
+def list_events(
+    control: Controlled,
+    domain: Domain = None,
+    metric: Annotated[str | None, Query(max_length=64)] = None,
+    success: bool | None = None,
+    actor: Annotated[str | None, Query(max_length=64)] = None,
+    correlation_id: Annotated[str | None, Query(max_length=128)] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> EventPage:
+    """Events, the newest first."""
+    wanted = EventFilter(domain, metric, success, actor, correlation_id, since, until)
+    with control.engine.connect() as connection:
+        found = reader.events(connection, wanted, limit, _decode(cursor))
+    following = _encode(found[-1]) if len(found) == limit else None
+    return EventPage(events=[EventView(**_view(event)) for event in found], next_cursor=following)
+
+
+@router.get("/kpi/summary", dependencies=[_may_read])
+def summarise(
+    control: Controlled, since: Since = None, until: Until = None, domain: Domain = None
+) -> Summary:
+    """Rates per metric."""
+    with control.engine.connect() as connection:
+        found = reader.summary(connection, since, until, domain)
+    return Summary(metrics=[MetricSummaryView.model_validate(metric) for metric in found])
+
+
+@router.get("/kpi/correlations/{correlation_id}", dependencies=[_may_read])
+def show_timeline(
+    control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128)]
+) -> Timeline:
+    """Everything that happened under a correlation id, in order; no events if nothing did."""
+    with control.engine.connect() as connection:
+        found = reader.timeline(connection, correlation_id)
+    entries = [TimelineEntryView(**_view(entry), correlation_id=correlation_id) for entry in found]
+    return Timeline(correlation_id=correlation_id, events=entries)
+
+
+def _view(event: Any) -> dict[str, Any]:
+    return event._asdict() | {"id": str(event.id)}
+
+
+def _encode(event: reader.Event) -> str:
+    microseconds = (event.created_at - _EPOCH) // dt.timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, event.id)).decode()
+
+
+def _decode(cursor: str | None) -> Cursor | None:
+    if cursor is None:
+        return None
+    try:
+        microseconds, event_id = _CURSOR.unpack(base64.urlsafe_b64decode(cursor))
+        return Cursor(_EPOCH + dt.timedelta(microseconds=microseconds), event_id)
+    except (binascii.Error, struct.error, ValueError, OverflowError) as error:
+        raise Problem(
+            422, "The cursor is none", "cursor: expected next_cursor of the page before."
+        ) from error

@@ -1,0 +1,66 @@
+"""What the platform asks: is this process alive, is it ready, and its metrics."""
+
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Depends, Header, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from golive import database
+from golive.api.auth import require
+from golive.api.control import Controlled
+from golive.api.problems import GateRoute, problem_responses
+from golive.api.schemas import Health
+from golive.errors import SchemaError
+
+router = APIRouter(tags=["operations"], route_class=GateRoute)
+
+_may_scrape = Depends(require("read", anonymous="metrics"))
+
+
+@router.get("/livez")
+async def livez() -> Health:
+    """Whether this process answers at all."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", responses={503: {"model": Health}})
+async def readyz(control: Controlled, response: Response) -> Health:
+    """Whether this process reaches its store. Never the gate: a no-go must not take the pods out."""
+    problem = await anyio.to_thread.run_sync(_store_problem, control, limiter=control.threads)
+    if problem is None:
+        return Health(status="ok")
+    response.status_code = 503
+    return Health(status="unavailable", detail=problem)
+
+
+@router.get(
+    "/metrics",
+    dependencies=[_may_scrape],
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"example": "golive_go_live_enabled 1.0\n"}}},
+        **problem_responses(401, 403, 429),
+    },
+)
+async def metrics(
+    control: Controlled,
+    accept: Annotated[str, Header()] = "",
+    x_prometheus_scrape_timeout_seconds: Annotated[float | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    """What Prometheus scrapes; OpenMetrics, with exemplars, for a client that accepts it."""
+    body, content_type = await anyio.to_thread.run_sync(
+        control.render_metrics, accept, x_prometheus_scrape_timeout_seconds, limiter=control.threads
+    )
+    return Response(body, media_type=content_type)
+
+
+def _store_problem(control: Controlled) -> str | None:
+    try:
+        with control.engine.connect() as connection:
+            database.check_schema(connection)
+    except SchemaError:
+        return "golive's tables are missing, or of an older version"
+    except SQLAlchemyError:
+        return "the store cannot be reached"
+    return None

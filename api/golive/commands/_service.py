@@ -1,0 +1,67 @@
+"""Asks a golive service for its runbook, and tells why when there is none."""
+
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Final
+
+from golive import settings
+
+_PATH: Final = "/api/governance/runbook/status"
+_TIMEOUT_S: Final = 15.0
+
+
+class ServiceProblem(Exception):
+    """The service gave no runbook."""
+
+
+class Refused(ServiceProblem):
+    """It, or the address, is not as it has to be: whoever configured the call has to mend it."""
+
+
+class Unreachable(ServiceProblem):
+    """It cannot be reached, or does not work."""
+
+
+class Senseless(ServiceProblem):
+    """It answered something that is no runbook."""
+
+
+def fetch_runbook(url: str, token_file: Path | None) -> dict[str, Any]:
+    """Return the runbook of the service at `url`; raises `ServiceProblem`."""
+    if not re.match(r"https?://", url):
+        raise Refused(f"--url: expected http://… or https://…, got {url}")
+    request = urllib.request.Request(url.rstrip("/") + _PATH)  # noqa: S310 - the scheme is checked
+    token = _token(token_file)
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            found = json.load(response)
+    except urllib.error.HTTPError as error:
+        raise _problem(url, error.code) from error
+    except ValueError as error:
+        raise Senseless(f"{url} answered something that is no runbook") from error
+    except OSError as error:
+        raise Unreachable(f"{url} cannot be reached: {getattr(error, 'reason', error)}") from error
+    if not isinstance(found, dict) or not {"ok_to_enable_go_live", "verdict", "blockers"} <= found.keys():
+        raise Senseless(f"{url} answered something that is no runbook")
+    return found
+
+
+def _token(file: Path | None) -> str:
+    try:
+        return (file.read_text() if file else os.environ.get(settings.TOKEN, "")).strip()
+    except OSError as error:
+        raise Refused(f"--token-file: {error.filename}: {error.strerror}") from error
+
+
+def _problem(url: str, status: int) -> ServiceProblem:
+    if status in (401, 403):
+        return Refused(f"{url} does not let us read its runbook ({status}): set GOLIVE_TOKEN or --token-file")
+    if status >= 500:
+        return Unreachable(f"{url} answered {status}")
+    return Senseless(f"{url} answered {status}")

@@ -1,0 +1,78 @@
+"""`golive review`: the Monday review, on one screen: may we go live, what broke, what changed."""
+
+import datetime as dt
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from golive.commands._common import DatabaseUrl, console, reading, shown, store_url, telling_errors
+from golive.commands.runbook import as_text
+
+if TYPE_CHECKING:
+    from golive.audit import Entry
+    from golive.go_live import State
+    from golive.reader import MetricSummary
+
+
+def review(
+    days: Annotated[int, typer.Option(help="How many days back.", min=1, max=366)] = 7,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Show the runbook, the switches, the rates of the last days beside those before, and every act."""
+    from golive import audit, go_live, reader
+    from golive.models.base import utc_now
+    from golive.runbook import build_runbook
+
+    now = utc_now()
+    begin = now - dt.timedelta(days=days)
+    with telling_errors():
+        url = store_url(database_url)
+        found = build_runbook(url)
+        state = go_live.read(url)
+    with reading(database_url) as connection:
+        recent = reader.summary(connection, begin, now)
+        before = reader.summary(connection, begin - dt.timedelta(days=days), begin)
+        acts = audit.entries(connection, limit=20, since=begin)
+    typer.echo(f"{as_text(dict(found))}\n")
+    typer.echo(_state(state) + "\n")
+    _show_rates(recent, before, days)
+    _show_acts(acts, days)
+
+
+def _state(state: "State") -> str:
+    line = f"Go-live is {'ENABLED' if state.go_live_enabled else 'off'}, "
+    line += f"the kill switch {'ENGAGED' if state.kill_switch_engaged else 'released'}"
+    return f"{line} (by {shown(state.changed_by)}: {shown(state.reason)})."
+
+
+def _show_rates(recent: "list[MetricSummary]", before: "list[MetricSummary]", days: int) -> None:
+    if not recent:
+        typer.echo(f"No KPI event in the last {days} days.\n")
+        return
+    from rich.table import Table
+
+    earlier = {(metric.domain, metric.metric): metric for metric in before}
+    table = Table("domain", "metric", "events", "success", "before", "drop", title=f"The last {days} days")
+    for metric in recent:
+        was = earlier.get((metric.domain, metric.metric))
+        rate, old = metric.success_rate, was.success_rate if was else None
+        table.add_row(
+            shown(metric.domain), shown(metric.metric), str(metric.events), _percent(rate), _percent(old),
+            _percent((old - rate) / old) if old and rate is not None else "",
+        )  # fmt: skip
+    console().print(table)
+
+
+def _show_acts(acts: "list[Entry]", days: int) -> None:
+    if not acts:
+        typer.echo(f"No governance act in the last {days} days.")
+        return
+    typer.echo(f"\nGovernance acts of the last {days} days, the newest first:")
+    for act in acts:
+        refused = "" if act.ok else " (refused)"
+        when = f"{act.created_at:%Y-%m-%d %H:%M}"
+        typer.echo(f"  {when}  {shown(act.actor)}  {shown(act.action)}{refused}  {shown(act.reason or '')}")
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{fraction:.1%}"
