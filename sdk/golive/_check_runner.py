@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from golive.checks import Check, CheckResult
 from golive.detail import to_json_text
-from golive.errors import SchemaError
+from golive.errors import GoliveError, SchemaError
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class CheckRunner:
         self._engine = engine
         self._lock = threading.Lock()
         self._running: dict[str, _Run] = {}
+        self._failing: dict[str, str] = {}
 
     def run(self, checks: Sequence[Check]) -> list[Outcome]:
         """Return the outcome of each check, in their order, after the longest of their timeouts at most."""
@@ -67,15 +68,22 @@ class CheckRunner:
             with Session(self._engine) as session:
                 result = _call(check, session)
         except BaseException as error:
-            self._end(check)
+            self._end(check, error)
             run.future.set_exception(error)
         else:
-            self._end(check)
+            self._end(check, None)
             run.future.set_result(result)
 
-    def _end(self, check: Check) -> None:
+    def _end(self, check: Check, error: BaseException | None) -> None:
+        kind = type(error).__name__ if error is not None else ""
         with self._lock:
             del self._running[check.id]
+            known, self._failing[check.id] = self._failing.get(check.id, ""), kind
+        if error is not None and kind != known:  # once, for it may go on every second
+            text = " ".join(str(getattr(error, "orig", error)).split())
+            _log.warning(
+                "the runbook check %s raised %s: %s", check.id, kind, text, exc_info=_traceback(error)
+            )
 
 
 def _outcome(check: Check, run: _Run) -> Outcome:
@@ -87,7 +95,6 @@ def _outcome(check: Check, run: _Run) -> Outcome:
     error = run.future.exception()
     if error is None:
         return Outcome(check, run.future.result())
-    _log.warning("the runbook check %s raised", check.id, exc_info=error)
     result = CheckResult(False, _explained(error), {"error": type(error).__name__})
     return Outcome(check, result, determined=False)
 
@@ -106,6 +113,11 @@ def _call(check: Check, session: Session) -> CheckResult:
 
 async def _awaited(found: Any) -> Any:
     return await found
+
+
+def _traceback(error: BaseException) -> BaseException | None:
+    """Return the error if where it was raised tells more than its text."""
+    return None if isinstance(error, SQLAlchemyError | GoliveError) else error
 
 
 def _explained(error: BaseException) -> str:

@@ -55,6 +55,7 @@ class Runbook(TypedDict):
 
 
 _PROCEED: Final = "Proceed."
+_DETERMINE: Final = "Find out why it cannot be determined (the log says more), mend that, and ask again."
 
 _lock = threading.Lock()
 _runners: dict[URL, CheckRunner] = {}
@@ -111,5 +112,5 @@ def _report(outcome: Outcome) -> CheckReport:
         "severity": check.severity,
         "message": result.message,
         "detail": result.detail,
-        "action": _PROCEED if result.ok else check.action,
+        "action": _PROCEED if result.ok else check.action if outcome.determined else _DETERMINE,
     }

@@ -1,0 +1,77 @@
+"""A TCP proxy on loopback that can be told to stop answering, for what a network does to a database."""
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+Mode = Literal["pass", "hang", "slow", "refuse"]
+"""`hang`: accepts and never answers, old connections too. `slow`: each answer takes `delay_s`. `refuse`:
+resets every connection."""
+
+
+class Proxy:
+    """Forwards from a port of its own to `port`."""
+
+    def __init__(self, port: int, delay_s: float = 1.0) -> None:
+        self.mode: Mode = "pass"
+        self.delay_s = delay_s
+        self._target = port
+        self._closing = False
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._closing = True
+        self._server.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._closing:
+                client, _ = self._server.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            while self.mode == "hang" and not self._closing:
+                if select.select([client], [], [], 0.02)[0] and client.recv(1, socket.MSG_PEEK) == b"":
+                    return
+            if self.mode == "refuse":
+                return
+            with socket.create_connection(("127.0.0.1", self._target)) as server:
+                self._forward(client, server)
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        while not self._closing and self.mode != "refuse":
+            if self.mode == "hang":
+                # The client may give up; whatever it sends gets no answer.
+                if select.select([client], [], [], 0.02)[0] and client.recv(65536) == b"":
+                    return
+                continue
+            for source in select.select([client, server], [], [], 0.02)[0]:
+                if self.mode in ("hang", "refuse"):
+                    break
+                data = source.recv(65536)
+                if not data:
+                    return
+                if source is server and self.mode == "slow":
+                    time.sleep(self.delay_s)
+                (server if source is client else client).sendall(data)
+
+
+@contextmanager
+def proxied(url: str) -> Iterator[tuple[Proxy, str]]:
+    """Give a proxy before a PostgreSQL server, and the URL that goes through it."""
+    from sqlalchemy.engine import make_url
+
+    parsed = make_url(url)
+    proxy = Proxy(parsed.port or 5432)
+    try:
+        yield proxy, parsed.set(port=proxy.port).render_as_string(hide_password=False)
+    finally:
+        proxy.close()
