@@ -66,14 +66,15 @@ async def requests(app: Any) -> float:
 
 
 def middleware() -> str:
-    with tempfile.TemporaryDirectory() as folder, production(f"sqlite:///{Path(folder) / 'golive.db'}") as url:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        production(f"sqlite:///{Path(folder) / 'golive.db'}") as url,
+    ):
         database.upgrade(database.normalise_url(url))
         go_live.enable(url, actor="bench", reason="bench")
         guarded, bare = an_app(), an_app()
         guarded.add_middleware(ProductionMiddleware)
-        result = compare(
-            lambda: asyncio.run(requests(guarded)), lambda: asyncio.run(requests(bare)), ROUNDS
-        )
+        result = compare(lambda: asyncio.run(requests(guarded)), lambda: asyncio.run(requests(bare)), ROUNDS)
     return (
         f"| request through the middleware | {result.ours * 1e6:.1f} µs | bare FastAPI request, no server "
         f"| {result.theirs * 1e6:.1f} µs | {result.ratio:.2f} | at most 1.1 |"

@@ -15,7 +15,7 @@ from golive.commands import (
     review,
     runbook,
     serve,
-    #token,
+    token,
 )
 
 __all__ = ["app", "main"]
@@ -31,7 +31,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(kpi.app, name="kpi")
 app.add_typer(kill_switch.app, name="kill-switch")
 app.add_typer(audit.app, name="audit")
-#app.add_typer(token.app, name="token")
+app.add_typer(token.app, name="token")
 app.command("serve")(serve.serve)
 app.command("runbook")(runbook.runbook)
 app.command("review")(review.review)

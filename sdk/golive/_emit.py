@@ -103,7 +103,7 @@ def emit(
     try:
         running = pipeline.current(db)
         if running is None:
-            pipeline.account().discard(1, names.DISCARD_ERROR)
+            pipeline.discard(names.DISCARD_ERROR)
         else:
             context = _instant_span(running, event_id, subject, success, value)
             record(running, session, event_id, subject, success, value, detail, context)
@@ -178,7 +178,7 @@ def _event(
 def failed() -> None:
     """Log and count a bug of golive's own, within an `except` clause: the business goes on (E6)."""
     _log.exception("golive failed to record a KPI event")
-    pipeline.account().discard(1, names.DISCARD_ERROR)
+    pipeline.discard(names.DISCARD_ERROR)
 
 
 def _instant_span(

@@ -16,13 +16,15 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session
 
 from golive import database, names, pipeline, transactions
-from golive.account import Account
+from golive.account import Account, Series
 from golive.drain import Drain
 from golive.errors import ConfigurationError, SpoolFull
 from golive.events import KpiEvent, to_json
+from golive.host_account import retire
 from golive.otel_env import providers_from_environment
 from golive.otel_logs import LoggerProvider
 from golive.settings import Settings
+from golive.shared_account import SharedAccount
 from golive.spool import Closed, NoRoom, Spool
 from golive.stores import open_store
 from golive.telemetry import Telemetry
@@ -65,6 +67,7 @@ class Pipeline:
         self._store = open_store(url)
         self._store.on_rejected = self._put_aside
         self._spool = _open_spool(settings, database.store_key(url))
+        self._shared = SharedAccount(account, self._spool.folder.path)
         self.telemetry = Telemetry(
             account,
             pipeline.backlog,
@@ -72,7 +75,14 @@ class Pipeline:
             meter_provider or self._providers.meter,
             logger_provider or self._providers.logger,
         )
-        self.drain = Drain(self._spool, self._store, account, self.telemetry.announce, self._decide_abandoned)
+        self.drain = Drain(
+            self._spool,
+            self._store,
+            self._shared,
+            self.telemetry.announce,
+            self._decide_abandoned,
+            settings.max_series,
+        )
         transactions.install()
 
     def start(self) -> None:
@@ -93,6 +103,28 @@ class Pipeline:
             return
         self._record_durably(event, may_raise)
 
+    def record_all(self, events: Sequence[KpiEvent]) -> None:
+        """Record events at once, all or none, whatever the policy of a full spool is.
+
+        Raises:
+            SpoolFull: There is no room; none was recorded.
+        """
+        try:
+            with self._shared.lock:
+                positions = self._spool.append_all([to_json(event) for event in events])
+                series = list(map(self._shared.count, events, positions))
+        except NoRoom as error:
+            raise SpoolFull(f"the KPI events were not recorded: {error}") from error
+        except Closed:
+            successor = pipeline.current()
+            if successor is None:
+                raise SpoolFull("the KPI events were not recorded: the pipeline has ended") from None
+            successor.record_all(events)
+            return
+        for event, counted_as in zip(events, series, strict=True):
+            self._record_duration(event, counted_as)
+        self.drain.notify()
+
     def insert(self, session: Session, held: Sequence[KpiEvent]) -> bool:
         try:
             bind = session.get_bind()
@@ -102,7 +134,7 @@ class Pipeline:
 
     def publish(self, inserted: Sequence[KpiEvent]) -> None:
         for event in inserted:
-            self._count(event)
+            self._record_duration(event, self._counting().count(event))
             self.telemetry.announce(event)
 
     def record_now(self, held: Sequence[KpiEvent]) -> None:
@@ -112,7 +144,7 @@ class Pipeline:
     def discard(self, count: int, reason: str) -> None:
         if not count:
             return
-        self.account.discard(count, reason)
+        self._counting().discard(count, reason)
         if reason == names.DISCARD_UNCOMMITTED and self.account.discarded[reason] == count:
             _log.warning(
                 "a session that had written ended without commit or rollback: its %d KPI events were "
@@ -132,7 +164,11 @@ class Pipeline:
         """Deliver what can be delivered in `shutdown_seconds`, and leave the rest to the next process."""
         self.flush(self.settings.shutdown_seconds)
         self.drain.stop()
-        self._spool.close(remove=self.drain.own_pending() == 0)
+        # Nobody can record between the last count and the end of the spool.
+        with self._shared.lock:
+            self._shared.close()
+            retired = retire(self._spool.folder.path, (), self.settings.max_series)
+            self._spool.close(remove=retired and self.drain.own_pending() == 0)
         self._store.shutdown()
         for provider in self._providers:
             if provider is not None:
@@ -141,32 +177,39 @@ class Pipeline:
     def abandon_in_child(self) -> None:
         """Let go of the parent's spools after a fork, touching nothing else of the parent's."""
         self._spool.abandon_in_child()
+        self._shared.abandon_in_child()
         self.drain.abandon_in_child()
 
     def _record_durably(self, event: KpiEvent, may_raise: bool) -> None:
         line = to_json(event)
         try:
             try:
-                self._spool.append(line)
+                series = self._append(line, event)
             except NoRoom as error:
-                if self.settings.when_full != "block" or not self._wait_for_room(line):
+                waited = self._wait_for_room(line, event) if self.settings.when_full == "block" else None
+                if waited is None:
                     self._refuse(error, may_raise)
                     return
+                series = waited
         except Closed:
             self._hand_on(event, may_raise)
             return
-        self._count(event)
+        self._record_duration(event, series)
         self.drain.notify()
 
-    def _wait_for_room(self, line: bytes) -> bool:
-        """Append as soon as there is room, and return whether there was before the deadline."""
+    def _append(self, line: bytes, event: KpiEvent) -> Series:
+        """Spool and count an event as one; return the labels it counts under."""
+        with self._shared.lock:
+            return self._shared.count(event, self._spool.append(line))
+
+    def _wait_for_room(self, line: bytes, event: KpiEvent) -> Series | None:
+        """Append as soon as there is room; return None if there was none before the deadline."""
         deadline = time.monotonic() + self.settings.block_seconds
         while time.monotonic() < deadline:
             time.sleep(_BLOCK_POLL_S)
             with contextlib.suppress(NoRoom):
-                self._spool.append(line)
-                return True
-        return False
+                return self._append(line, event)
+        return None
 
     def _hand_on(self, event: KpiEvent, may_raise: bool) -> None:
         """Give an event that met a shutdown to the pipeline that comes after."""
@@ -177,7 +220,7 @@ class Pipeline:
             successor._record_durably(event, may_raise)
 
     def _refuse(self, error: NoRoom, may_raise: bool) -> None:
-        self.account.discard(1, names.DISCARD_DISK if error.disk else names.DISCARD_SPOOL_FULL)
+        self._shared.discard(1, names.DISCARD_DISK if error.disk else names.DISCARD_SPOOL_FULL)
         if time.monotonic() >= self._complaint_due:
             self._complaint_due = time.monotonic() + _COMPLAIN_EVERY_S
             _log.error("KPI events are being lost: %s; %d wait for the store", error, self.drain.pending())
@@ -186,10 +229,16 @@ class Pipeline:
 
     def _put_aside(self, row: str) -> None:
         self._spool.folder.quarantine(row.encode())
-        self.account.discard(1, names.DISCARD_REJECTED)
+        self._shared.discard(1, names.DISCARD_REJECTED)
 
-    def _count(self, event: KpiEvent) -> None:
-        series = self.account.count(event)
+    def _counting(self) -> "SharedAccount | Account":
+        """Return where to count what was decided after this pipeline ended: with its successor, if any."""
+        if not self._shared.closed:
+            return self._shared
+        successor = pipeline.current()
+        return self.account if successor is None else successor._shared
+
+    def _record_duration(self, event: KpiEvent, series: Series) -> None:
         if event.duration_ms is not None:
             self.telemetry.record_duration(series, event.outcome, event.duration_ms / 1000)
 
@@ -206,6 +255,12 @@ class Pipeline:
             except queue.Empty:
                 return
             held.end_abandoned()
+
+
+def spool_roots(settings: Settings, url: URL) -> list[Path]:
+    """Return the folders in which processes with these settings keep the spools of a store."""
+    key = database.store_key(url)
+    return [base / key for base in ([settings.spool_dir] if settings.spool_dir else _default_folders())]
 
 
 def _open_spool(settings: Settings, key: str) -> Spool:
@@ -226,7 +281,8 @@ def _default_folders() -> Iterator[Path]:
     if state:
         yield Path(state) / "golive" / "spool"
     shared = Path(tempfile.gettempdir()) / f"golive-{os.getuid()}"
-    shared.mkdir(mode=0o700, exist_ok=True)
-    # Anybody may make a folder of that name first: use it only if it is ours.
-    if shared.stat().st_uid == os.getuid() and not shared.is_symlink():
-        yield shared / "spool"
+    with contextlib.suppress(OSError):
+        shared.mkdir(mode=0o700, exist_ok=True)
+        # Anybody may make a folder of that name first: use it only if it is ours.
+        if shared.stat().st_uid == os.getuid() and not shared.is_symlink():
+            yield shared / "spool"

@@ -1,8 +1,10 @@
 """The account of true events (E2): what every golive metric shows, kept in one place and counted once."""
 
+import bisect
 import logging
 import threading
 from collections import Counter
+from typing import Final
 
 from golive import names
 from golive.events import KpiEvent
@@ -11,6 +13,14 @@ _log = logging.getLogger(__name__)
 
 Series = tuple[str, str]
 """A (domain, metric) pair, the only labels besides the outcome (E7)."""
+
+DURATION_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+"""Upper bounds of the buckets of step durations, in seconds."""
+
+
+def bucket_of(seconds: float) -> int:
+    """Return the index of the bucket a duration falls into; one past the last for a longer one."""
+    return bisect.bisect_left(DURATION_BUCKETS_S, seconds)
 
 
 class Account:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from golive import events, names, otel_logs
-from golive.account import Account
 from golive.events import KpiEvent
+from golive.host_account import retire
 from golive.otel_logs import LogRecordExportResult
+from golive.shared_account import SharedAccount
 from golive.spool import Batch, Spool, SpoolFolder, orphans
 from golive.stores import EventStore
 
@@ -41,21 +42,24 @@ class Drain:
         account: Counts deliveries and what proves undeliverable.
         announce: Called with each delivered event.
         housekeeping: Called about every half second, in this thread.
+        max_series: Bound on the series of ended processes' accounts.
     """
 
     def __init__(
         self,
         spool: Spool,
         exporter: EventStore,
-        account: Account,
+        account: SharedAccount,
         announce: Callable[[KpiEvent], None],
         housekeeping: Callable[[], None],
+        max_series: int,
     ) -> None:
         self._spool = spool
         self._exporter = exporter
         self._account = account
         self._announce = announce
         self._housekeeping = housekeeping
+        self._max_series = max_series
         self._delivered = 0
         self._orphans: list[SpoolFolder] = []
         self._orphan_events = 0
@@ -160,6 +164,7 @@ class Drain:
         """Deliver one batch; return None if it failed, False if there was none."""
         self._wake.clear()
         self._housekeeping()
+        self._note_backlog()
         if not self._spool.folder.path.exists():
             self._restore_spool()
         self._take_over_orphans()
@@ -209,6 +214,8 @@ class Drain:
             result = LogRecordExportResult.FAILURE
         delivered = result is LogRecordExportResult.SUCCESS
         self._failures = 0 if delivered else self._failures + 1
+        if not delivered:
+            self._account.failed()
         return delivered
 
     def _put_aside(self, folder: SpoolFolder, lines: list[bytes]) -> None:
@@ -222,7 +229,9 @@ class Drain:
         )
 
     def _restore_spool(self) -> None:
-        lost = self._spool.restore(self._delivered)
+        with self._account.lock:
+            lost = self._spool.restore(self._delivered)
+            self._account.move(self._spool.folder.path, self._spool.end)
         self._delivered += lost
         if lost:
             self._account.discard(lost, names.DISCARD_DISK)
@@ -232,6 +241,7 @@ class Drain:
         if time.monotonic() < self._orphans_due:
             return
         for orphan in orphans(self._spool.root):
+            retire(orphan.path, orphan.last_lines(), self._max_series)
             self._orphans.append(orphan)
             self._orphan_events += orphan.pending()
         self._spool.measure()
@@ -248,7 +258,17 @@ class Drain:
             time.sleep(FIRST_BACKOFF_S)
         else:
             ceiling = min(FIRST_BACKOFF_S * 2 ** min(self._failures, 20), MAX_BACKOFF_S)
-            self._hurry.wait(random.uniform(ceiling / 2, ceiling))  # noqa: S311 - jitter needs no cryptography
+            wait_s = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter needs no cryptography
+            until = time.monotonic() + wait_s
+            while (
+                not self._hurry.wait(max(min(until - time.monotonic(), IDLE_S), 0))
+                and time.monotonic() < until
+            ):
+                self._note_backlog()
+
+    def _note_backlog(self) -> None:
+        pending = self.pending()
+        self._account.waiting(pending, self._oldest_ns or 0 if pending else 0)
 
     def _linger(self) -> None:
         """Stay off the interpreter lock while the business is in a burst, and gather a larger batch."""

@@ -34,21 +34,20 @@ def record(outcomes: Sequence[Outcome]) -> list[int]:
 
     Raises:
         InvalidEvent: One cannot be an event; none was recorded. Its `field` is `events[3].domain`.
-        SpoolFull: There is no room, whatever the policy for helpers is; those before it were recorded.
+        SpoolFull: There is no room, whatever the policy for helpers is; none was recorded.
     """
     checked = [_checked(index, outcome) for index, outcome in enumerate(outcomes)]
     running = pipeline.current()
     if running is None:
         raise SpoolFull("KPI events cannot be recorded: the pipeline cannot start; the log says why")
-    recorded = []
-    for subject, outcome, created_ns in checked:
-        event_id = pipeline.next_id()
-        event = _emit.instant_event(
-            running, event_id, subject, outcome.success, outcome.value, outcome.detail, created_ns
+    events = [
+        _emit.instant_event(
+            running, pipeline.next_id(), subject, outcome.success, outcome.value, outcome.detail, created_ns
         )
-        running.record_or_raise(event)
-        recorded.append(event_id)
-    return recorded
+        for subject, outcome, created_ns in checked
+    ]
+    running.record_all(events)
+    return [event.id for event in events]
 
 
 def _checked(index: int, outcome: Outcome) -> tuple[Subject, Outcome, int]:

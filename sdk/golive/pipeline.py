@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from golive._pipeline import Pipeline
+    from golive.host_account import HostAccount
     from golive.otel_logs import LoggerProvider
 
 __all__ = ["configure", "flush", "shutdown"]
@@ -166,6 +167,31 @@ def backlog() -> tuple[int, float]:
     """Return how many events wait in the spool, and the age of the oldest in seconds."""
     running = _process.running
     return running.backlog() if running is not None else (0, 0.0)
+
+
+def discard(reason: str) -> None:
+    """Count an event that could not be recorded."""
+    running = _process.running
+    if running is not None:
+        running.discard(1, reason)
+    else:
+        _process.account.discard(1, reason)
+
+
+def host_account(url: "URL | None" = None) -> "HostAccount":
+    """Return what all processes of this host counted for a store, by default the one this process records to.
+
+    Reads files only: neither a pipeline nor the store is needed.
+    """
+    from golive import host_account as host
+    from golive._pipeline import spool_roots
+
+    running = _process.running
+    if running is not None and (url is None or url == running.url):
+        return host.read(spool_roots(running.settings, running.url), running.settings.max_series)
+    settings = _settings(_process.configured or {})
+    store = url or _store_url((_process.configured or {}).get("database_url") or settings.database_url, None)
+    return host.read(spool_roots(settings, store), settings.max_series)
 
 
 def _build(given: dict[str, Any], db: object) -> "Pipeline":

@@ -4,6 +4,7 @@
         <random>/                     one folder per process
             lock                      held by flock(2) while its process lives; holds the position reached
             0000000001.log …          segments: "<crc32> <json>\n", appended with one write(2) each
+            account                   what the process counted: `golive.shared_account`
 
 A write(2) that returned is in the page cache and survives `kill -9` of the process; a power failure may take
 the last seconds with it. A folder whose lock can be had belonged to a dead process: whoever has the lock
@@ -20,7 +21,8 @@ import shutil
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,6 +117,19 @@ class SpoolFolder:
         with contextlib.suppress(OSError):
             os.pwrite(self._lock, b"%010d %012d\n" % position, 0)
 
+    def last_lines(self) -> list[tuple[int, bytes]]:
+        """Return the lines of the last segment, delivered ones too, each with where it ends (`Spool.end`)."""
+        numbers = [int(file.stem) for file in self.path.glob("[0-9]*.log")]
+        if not numbers:
+            return []
+        *lines, _torn = _segment(self.path, max(numbers)).read_bytes().split(b"\n")
+        ends = accumulate(len(line) + 1 for line in lines)
+        return [
+            (_place(max(numbers), end), line[9:])
+            for end, line in zip(ends, lines, strict=True)
+            if _intact(line)
+        ]
+
     def quarantine(self, raw: bytes) -> None:
         """Keep what could not be delivered beside the spools, for a person to look at."""
         with (self.path.parent / _QUARANTINE).open("ab") as file:
@@ -162,30 +177,34 @@ class Spool:
             self.folder.close()
             raise
 
-    def append(self, line: bytes) -> None:
+    def append(self, line: bytes) -> int:
         """Write one event, durable against the death of this process when it returns.
+
+        Returns:
+            Where it ends: a number that grows with each event.
 
         Raises:
             NoRoom: The spool or the disk is full; nothing was written.
             Closed: `close` was called before.
         """
-        framed = b"%08x %b\n" % (zlib.crc32(line), line)
         with self._mutex:
-            if self._file < 0:
-                raise Closed
-            if self._size and self._size + len(framed) > self._segment_bytes:
-                self._seal()
-            if self._sealed_bytes + self._size + len(framed) > self.max_bytes:
-                raise NoRoom(f"the spool has reached its bound of {self.max_bytes} bytes", disk=False)
-            written = _write(self._file, framed, len(framed))
-            if written != len(framed):
-                reason = os.strerror(ctypes.get_errno()) if written < 0 else "the disk is full"
-                os.ftruncate(self._file, self._size)
-                if self._size:
-                    self._seal()  # for a segment gives its room back only when another one follows
-                raise NoRoom(f"the spool cannot be written: {reason}", disk=True)
-            self._size += written
-            self.appended += 1
+            self._write(_framed(line), 1)
+            return _place(self._number, self._size)
+
+    def append_all(self, lines: Sequence[bytes]) -> list[int]:
+        """Write several events, all or none of them; return where each ends. Raises as `append` does."""
+        framed = [_framed(line) for line in lines]
+        whole = b"".join(framed)
+        with self._mutex:
+            self._write(whole, len(framed))
+            start = self._size - len(whole)
+            ends = accumulate(len(line) for line in framed)
+            return [_place(self._number, start + end) for end in ends]
+
+    @property
+    def end(self) -> int:
+        """Where the last event ends."""
+        return _place(self._number, self._size)
 
     def measure(self) -> None:
         """Take into account what the other spools of this store take on the disk, and what was delivered."""
@@ -230,6 +249,23 @@ class Spool:
         os.close(self._file)
         self.folder.close()
 
+    def _write(self, framed: bytes, lines: int) -> None:
+        if self._file < 0:
+            raise Closed
+        if self._size and self._size + len(framed) > self._segment_bytes:
+            self._seal()
+        if self._sealed_bytes + self._size + len(framed) > self.max_bytes:
+            raise NoRoom(f"the spool has reached its bound of {self.max_bytes} bytes", disk=False)
+        written = _write(self._file, framed, len(framed))
+        if written != len(framed):
+            reason = os.strerror(ctypes.get_errno()) if written < 0 else "the disk is full"
+            os.ftruncate(self._file, self._size)
+            if self._size:
+                self._seal()  # for a segment gives its room back only when another one follows
+            raise NoRoom(f"the spool cannot be written: {reason}", disk=True)
+        self._size += written
+        self.appended += lines
+
     def _seal(self) -> None:
         try:
             self._rotate()
@@ -244,6 +280,14 @@ class Spool:
         self._file, self._number = file, self._number + 1
         self._size = 0
         self.measure()
+
+
+def _framed(line: bytes) -> bytes:
+    return b"%08x %b\n" % (zlib.crc32(line), line)
+
+
+def _place(segment: int, offset: int) -> int:
+    return segment << 32 | offset
 
 
 def orphans(root: Path) -> Iterator[SpoolFolder]:
@@ -324,7 +368,7 @@ def _segment(folder: Path, number: int) -> Path:
 def _segments_in(folder: Path) -> list[Path]:
     try:
         return [file for file in folder.iterdir() if file.suffix == ".log"]
-    except (FileNotFoundError, NotADirectoryError):  # delivered and removed meanwhile; `quarantine.log`
+    except (FileNotFoundError, NotADirectoryError):  # delivered and removed meanwhile; a file
         return []
 
 

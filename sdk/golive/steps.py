@@ -211,7 +211,7 @@ class _Run:
     ) -> None:
         running = pipeline.current(self._db)
         if running is None:
-            pipeline.account().discard(1, names.DISCARD_ERROR)
+            pipeline.discard(names.DISCARD_ERROR)
             return
         _emit.record(
             running,

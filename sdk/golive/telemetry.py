@@ -14,14 +14,12 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from opentelemetry.trace import TracerProvider
 
 from golive import names, otel_logs
-from golive.account import Account, Series
+from golive.account import DURATION_BUCKETS_S, Account, Series
 from golive.correlation import stamp_spans_of
 from golive.events import KpiEvent
 from golive.otel_logs import LoggerProvider
 
 _log = logging.getLogger(__name__)
-
-DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class Telemetry:

@@ -65,12 +65,13 @@ def build_control(db: object = None, given: ServiceSettings | None = None) -> Co
     gate = settings.gate_from_environment()
     url = governance.url_of(db)
     engine = governance.engine_for(url)
+    limits = Limits(service)
     return Control(
         engine=engine,
         settings=service,
         anonymous=service.anonymous,
-        authenticator=Authenticator(engine, service),
-        limits=Limits(service),
+        authenticator=Authenticator(engine, service, limits),
+        limits=limits,
         evaluator=RunbookEvaluator(url, gate.runbook_interval_s),
         gate=production_gate(url),
     )

@@ -79,9 +79,8 @@ def _require_credentials(url: "URL", loopback: bool) -> None:
             "operate), or set GOLIVE_OIDC_ISSUER and GOLIVE_OIDC_AUDIENCE; one is made at the first start "
             "only on loopback, and without ENV=production"
         )
-    from golive.commands.token import make
-
-    secret = make(url, _free_name({token.name for token in known}), ["read", "ingest", "operate"], actor())
+    name = _free_name({token.name for token in known})
+    secret = tokens.create(url, name=name, scopes=tokens.SCOPES, actor=actor())
     typer.echo("A token that may do everything was made; it is shown only now:", err=True)
     sys.stderr.flush()
     typer.echo(secret)

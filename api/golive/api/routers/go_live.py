@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Header, Response
 from golive import go_live
 from golive.api.auth import Principal, require
 from golive.api.control import Controlled
-from golive.api.problems import GateRoute, Problem, problem_responses
+from golive.api.problems import Problem, problem_responses
+from golive.api.routes import GateRoute
 from golive.api.schemas import ChecklistView, GoLiveStateView, KillSwitchEngagement, StateChange
 from golive.go_live import State
 

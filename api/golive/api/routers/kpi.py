@@ -12,7 +12,8 @@ from pydantic import AwareDatetime
 from golive import ingest, reader
 from golive.api.auth import require
 from golive.api.control import Controlled
-from golive.api.problems import GateRoute, Problem, problem_responses
+from golive.api.problems import Problem, problem_responses
+from golive.api.routes import GateRoute
 from golive.api.schemas import (
     EventPage,
     EventView,
@@ -101,7 +102,7 @@ def show_timeline(
 
 
 def _view(event: Any) -> dict[str, Any]:
-    return event._asdict() | {"id": str(event.id)}
+    return dict(event._asdict()) | {"id": str(event.id)}
 
 
 def _encode(event: reader.Event) -> str:

@@ -9,7 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from golive import database
 from golive.api.auth import require
 from golive.api.control import Controlled
-from golive.api.problems import GateRoute, problem_responses
+from golive.api.problems import problem_responses
+from golive.api.routes import GateRoute
 from golive.api.schemas import Health
 from golive.errors import SchemaError
 

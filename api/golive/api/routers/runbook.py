@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from golive.api.auth import require
 from golive.api.control import Controlled
-from golive.api.problems import GateRoute, problem_responses
+from golive.api.problems import problem_responses
+from golive.api.routes import GateRoute
 from golive.api.schemas import ArgoVerdict, GateVerdict, RunbookStatus
 from golive.evaluator import Evaluation
 from golive.runbook import render_runbook_markdown

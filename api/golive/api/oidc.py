@@ -1,0 +1,124 @@
+"""JSON Web Tokens of an OpenID Connect issuer, verified by PyJWT with the keys the issuer publishes."""
+
+import ipaddress
+import json
+import threading
+import time
+import urllib.request
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import jwt
+
+from golive.api.problems import Problem
+from golive.errors import ConfigurationError
+
+ALGORITHMS: Final = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+)  # fmt: skip
+"""Signatures only: an HMAC would take a public key for a secret."""
+_TIMEOUT_S: Final = 3.0
+_RETRY_S: Final = 5.0
+_LEEWAY_S: Final = 30.0
+_MAX_DOCUMENT_BYTES: Final = 1 << 20
+
+
+class IssuerUnavailable(Problem):
+    """The issuer's keys cannot be had now."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503, "Not available now", "The issuer's keys cannot be had.", {"Retry-After": f"{_RETRY_S:.0f}"}
+        )
+
+
+class Issuer:
+    """Verifies the tokens of one issuer.
+
+    Args:
+        issuer: Its URL; `https`, or `http` on loopback.
+        audience: What the tokens must be made for.
+
+    Raises:
+        ConfigurationError: Such an issuer would be no proof of anything.
+    """
+
+    def __init__(self, issuer: str, audience: str) -> None:
+        _check_url("GOLIVE_OIDC_ISSUER", issuer)
+        self._issuer = issuer
+        self._audience = audience
+        self._keys: jwt.PyJWKClient | None = None
+        self._lock = threading.Lock()
+        self._retry_at = 0.0
+
+    def claims(self, token: str) -> dict[str, Any] | None:
+        """Return the claims of a valid token; None if it is not. May fetch the issuer's keys.
+
+        Raises:
+            IssuerUnavailable: Whether it is valid cannot be known now.
+        """
+        try:
+            key = self._key_of(token)
+            return jwt.decode(
+                token,
+                key,
+                algorithms=list(ALGORITHMS),
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=_LEEWAY_S,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.PyJWKClientConnectionError as error:
+            self._retry_at = time.monotonic() + _RETRY_S
+            raise IssuerUnavailable from error
+        except (jwt.PyJWTError, ValueError):
+            return None
+
+    def _key_of(self, token: str) -> jwt.PyJWK:
+        header = jwt.get_unverified_header(token)
+        if header.get("alg") not in ALGORITHMS or not isinstance(header.get("kid"), str):
+            raise jwt.InvalidTokenError
+        # One fetch at a time, and none right after one that failed: the rest need not wait for it.
+        if not self._lock.acquire(timeout=_TIMEOUT_S):
+            raise IssuerUnavailable
+        try:
+            if time.monotonic() < self._retry_at:
+                raise IssuerUnavailable
+            if self._keys is None:
+                self._keys = self._discover()
+            return self._keys.get_signing_key(header["kid"])
+        finally:
+            self._lock.release()
+
+    def _discover(self) -> jwt.PyJWKClient:
+        """Find out where the keys are (OpenID Connect Discovery 1.0, section 4)."""
+        url = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310 - checked before
+                document = json.loads(response.read(_MAX_DOCUMENT_BYTES))
+            _check_same(document["issuer"], self._issuer)
+            _check_url("jwks_uri", document["jwks_uri"])
+        except (OSError, ValueError, TypeError, KeyError, ConfigurationError) as error:
+            raise jwt.PyJWKClientConnectionError("the issuer's configuration cannot be had") from error
+        return jwt.PyJWKClient(document["jwks_uri"], timeout=_TIMEOUT_S)
+
+
+def _check_same(named: object, issuer: str) -> None:
+    if named != issuer:
+        raise ConfigurationError(f"GOLIVE_OIDC_ISSUER: {issuer} calls itself {named}")
+
+
+def _check_url(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.hostname:
+        return
+    if parts.scheme == "http" and _is_loopback(parts.hostname or ""):
+        return
+    raise ConfigurationError(f"{name}: expected https://…, or http:// on loopback, got {url}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,178 @@
+"""Errors over HTTP as problem details (RFC 9457), and the route class that turns every error into one.
+
+The routes also live in other people's applications, whose exception handlers are not golive's to set: so a
+route handles its own errors, and before that its bounds and its credential.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from golive.errors import Blocked, InvalidArgument, SchemaError, SpoolFull, VersionConflict
+
+_log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER_S = "2"
+_SHOWN_ERRORS = 20
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field of a request."""
+
+    field: str
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """Problem details (RFC 9457); further members stand beside these."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str | None = None
+    errors: list[FieldError] | None = None
+    """Which fields, of a 422."""
+    blockers: list[dict[str, Any]] | None = None
+    """Which checks, of a 409."""
+    version: int | None = None
+    """What it is now, of a 412."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Too small a scope",
+                    "status": 403,
+                    "detail": "This needs the scope operate.",
+                }
+            ]
+        }
+    )
+
+
+class Problem(Exception):
+    """A request is answered with these problem details."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        self.details = ProblemDetails(title=title, status=status, detail=detail, **members)
+        self.headers = dict(headers or {})
+        super().__init__(title)
+
+    def response(self) -> Response:
+        """Return the answer."""
+        return JSONResponse(
+            self.details.model_dump(exclude_none=True),
+            self.details.status,
+            {"Cache-Control": "no-store", **self.headers},
+            MEDIA_TYPE,
+        )
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what a route's OpenAPI says of these answers."""
+    return {
+        status: {
+            "model": ProblemDetails,
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+        }
+        for status in statuses
+    }
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return what a client is told of an error: what it can mend, and nothing of the insides."""
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            found = error.errors()
+            errors = [FieldError(field=_field(item), message=item["msg"]) for item in found]
+            detail = "; ".join(f"{item.field}: {item.message}" for item in errors[:3])
+            return Problem(422, "The request is not valid", detail, errors=errors[:_SHOWN_ERRORS])
+        case InvalidArgument():
+            field = FieldError(field=error.field, message=f"expected {error.expected}")
+            return Problem(422, "The request is not valid", str(error), errors=[field])
+        case Blocked():
+            return Problem(409, "The runbook has blockers", str(error), blockers=error.blockers)
+        case VersionConflict():
+            return Problem(
+                412,
+                "The version does not match",
+                str(error),
+                {"ETag": f'"{error.version}"'},
+                version=error.version,
+            )
+        case SpoolFull():
+            return _unavailable("The events cannot be kept now; nothing was recorded.")
+        case SchemaError():
+            return _unavailable("The store has no golive tables, or older ones: golive db upgrade.")
+        case SQLAlchemyError():
+            # The cause may hold values and addresses: it is for the log.
+            _log.warning("a request could not be answered: %s", _in_one_line(error))
+            return _unavailable("The store cannot be reached, or does not answer in time.")
+        case HTTPException():
+            # A body that is no text: FastAPI's word for what is a 422 elsewhere.
+            status = 422 if error.status_code == 400 else error.status_code
+            return Problem(status, HTTPStatus(status).phrase, str(error.detail), error.headers)
+        case _:
+            _log.error("a request failed", exc_info=error)
+            return Problem(500, "golive failed", "The log says why.")
+
+
+def install(app: FastAPI) -> None:
+    """Answer with problem details what no route of golive answers: an unknown path, a wrong method."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        return problem_of(error).response()
+
+    app.add_exception_handler(HTTPException, answer)
+    app.add_exception_handler(Exception, answer)
+
+
+def answering(
+    handler: Callable[[Request], Coroutine[Any, Any, Response]],
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    """Return a handler that answers every error of `handler` with problem details."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:
+            return problem_of(error).response()
+
+    return answer
+
+
+def _unavailable(detail: str) -> Problem:
+    return Problem(503, "Not available now", detail, {"Retry-After": _RETRY_AFTER_S})
+
+
+def _field(error: Mapping[str, Any]) -> str:
+    # The first part says where: body, query, path; of a union's members FastAPI adds their names.
+    where, *location = error["loc"]
+    if error["type"] == "json_invalid":
+        return str(where)
+    return ".".join(str(part) for part in location if not str(part)[:1].isupper()) or str(where)
+
+
+def _in_one_line(error: SQLAlchemyError) -> str:
+    return json.dumps(str(getattr(error, "orig", None) or type(error).__name__))[1:300]

@@ -1,0 +1,46 @@
+"""The class of every route: first the credential, then the bounds, then the route; errors as problems."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from golive.api.auth import Requirement
+from golive.api.control import control_of
+from golive.api.problems import answering
+from golive.api.production import MARK, OBSERVE_ONLY
+
+
+class GateRoute(APIRoute):
+    """A route of golive's, in whichever application it is mounted.
+
+    Marked as one that only observes: whoever protects an application with the gate must not lock out the
+    gate's own doors, the kill switch's first of all.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, within what it needs."""
+        handler = super().get_route_handler()
+        requirement = next(_requirements(self.dependant), None)
+
+        async def guarded(request: Request) -> Response:
+            if requirement is not None:
+                control = control_of(request)
+                await requirement.satisfy(request, control)
+                if self.body_field is not None:
+                    request = control.limits.bound_body(request)
+            return await handler(request)
+
+        return answering(guarded)
+
+
+setattr(GateRoute, MARK, OBSERVE_ONLY)
+
+
+def _requirements(dependant: Dependant) -> Iterator[Requirement]:
+    for dependency in dependant.dependencies:
+        if isinstance(dependency.call, Requirement):
+            yield dependency.call
+        yield from _requirements(dependency)
