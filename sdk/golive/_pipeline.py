@@ -130,12 +130,27 @@ class Pipeline:
             bind = session.get_bind()
         except UnboundExecutionError:  # several databases: which one is ours cannot be known
             return False
-        return self._is_store(bind.engine.url) and self._store.insert(session.connection(), held)
+        if not self._is_store(bind.engine.url):
+            return False
+        self._shared.intend(held)
+        inserted = False
+        try:
+            inserted = self._store.insert(session.connection(), held)
+        finally:
+            if not inserted:
+                self._shared.withdraw(held)
+        return inserted
 
     def publish(self, inserted: Sequence[KpiEvent]) -> None:
-        for event in inserted:
-            self._record_duration(event, self._counting().count(event))
+        if not inserted:
+            return
+        for event, series in zip(inserted, self._count_committed(inserted), strict=True):
+            self._record_duration(event, series)
             self.telemetry.announce(event)
+
+    def undo(self, inserted: Sequence[KpiEvent]) -> None:
+        self._shared.withdraw(inserted)
+        self.discard(len(inserted), names.DISCARD_ROLLBACK)
 
     def record_now(self, held: Sequence[KpiEvent]) -> None:
         for event in held:
@@ -144,7 +159,7 @@ class Pipeline:
     def discard(self, count: int, reason: str) -> None:
         if not count:
             return
-        self._counting().discard(count, reason)
+        (self._successor() or self.account).discard(count, reason)
         if reason == names.DISCARD_UNCOMMITTED and self.account.discarded[reason] == count:
             _log.warning(
                 "a session that had written ended without commit or rollback: its %d KPI events were "
@@ -167,7 +182,7 @@ class Pipeline:
         # Nobody can record between the last count and the end of the spool.
         with self._shared.lock:
             self._shared.close()
-            retired = retire(self._spool.folder.path, (), self.settings.max_series)
+            retired = retire(self._spool.folder.path, None, self.settings.max_series)
             self._spool.close(remove=retired and self.drain.own_pending() == 0)
         self._store.shutdown()
         for provider in self._providers:
@@ -231,12 +246,18 @@ class Pipeline:
         self._spool.folder.quarantine(row.encode())
         self._shared.discard(1, names.DISCARD_REJECTED)
 
-    def _counting(self) -> "SharedAccount | Account":
-        """Return where to count what was decided after this pipeline ended: with its successor, if any."""
+    def _count_committed(self, committed: Sequence[KpiEvent]) -> list[Series]:
+        shared = self._successor()
+        if shared is None:
+            return [self.account.count(event) for event in committed]
+        return shared.count_committed(committed)
+
+    def _successor(self) -> SharedAccount | None:
+        """Return where to count now: a transaction may be decided after this pipeline has ended."""
         if not self._shared.closed:
             return self._shared
         successor = pipeline.current()
-        return self.account if successor is None else successor._shared
+        return None if successor is None else successor._shared
 
     def _record_duration(self, event: KpiEvent, series: Series) -> None:
         if event.duration_ms is not None:

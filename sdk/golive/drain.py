@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from golive import events, names, otel_logs
 from golive.events import KpiEvent
-from golive.host_account import retire
+from golive.host_account import retire, take_over
 from golive.otel_logs import LogRecordExportResult
 from golive.shared_account import SharedAccount
 from golive.spool import Batch, Spool, SpoolFolder, orphans
@@ -28,6 +28,8 @@ FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 30.0
 ORPHANS_EVERY_S = 5.0
 COMPLAIN_EVERY_S = 60.0
+SETTLE_S = 2.0
+"""How long after its process's death a transaction may still commit on the server."""
 
 
 class Drain:
@@ -61,7 +63,7 @@ class Drain:
         self._housekeeping = housekeeping
         self._max_series = max_series
         self._delivered = 0
-        self._orphans: list[SpoolFolder] = []
+        self._orphans: dict[SpoolFolder, float] = {}
         self._orphan_events = 0
         self._orphans_due = 0.0
         self._failures = 0
@@ -140,7 +142,7 @@ class Drain:
             orphan.close()
 
     def _idle(self) -> bool:
-        return self._orphans_due > 0.0 and self.pending() == 0
+        return self._orphans_due > 0.0 and self.pending() == 0 and not self._orphans
 
     def _run(self) -> None:
         while not self._stopping:
@@ -172,10 +174,7 @@ class Drain:
             for orphan in list(self._orphans):
                 batch = orphan.read(BATCH_EVENTS)
                 if batch is None:
-                    self._orphans.remove(orphan)
-                    orphan.remove()
-                    self._orphan_events = 0 if not self._orphans else self._orphan_events
-                    self._spool.measure()
+                    self._end(orphan)
                     continue
                 if not self._deliver(orphan, batch):
                     return None
@@ -189,6 +188,18 @@ class Drain:
                 return None
             self._delivered += _length(batch)
             return True
+
+    def _end(self, orphan: SpoolFolder) -> None:
+        """Let a dead process's spool go, all of it delivered, once its last transaction is decided."""
+        if time.monotonic() < self._orphans[orphan]:
+            return
+        if not retire(orphan.path, self._exporter.find, self._max_series):
+            self._orphans[orphan] = time.monotonic() + ORPHANS_EVERY_S
+            return
+        del self._orphans[orphan]
+        orphan.remove()
+        self._orphan_events = 0 if not self._orphans else self._orphan_events
+        self._spool.measure()
 
     def _deliver(self, folder: SpoolFolder, batch: Batch) -> bool:
         parsed, unreadable = _parse(batch.lines)
@@ -241,8 +252,8 @@ class Drain:
         if time.monotonic() < self._orphans_due:
             return
         for orphan in orphans(self._spool.root):
-            retire(orphan.path, orphan.last_lines(), self._max_series)
-            self._orphans.append(orphan)
+            undecided = take_over(orphan.path, orphan.last_lines())
+            self._orphans[orphan] = time.monotonic() + (SETTLE_S if undecided else 0.0)
             self._orphan_events += orphan.pending()
         self._spool.measure()
         self._orphans_due = time.monotonic() + ORPHANS_EVERY_S

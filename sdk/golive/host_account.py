@@ -10,24 +10,27 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from golive import events, names
-from golive.account import DURATION_BUCKETS_S, Series, bucket_of
+from golive.account import Series, bucket_of
 from golive.cells import CELL, Key, decode_file, encode_file
 from golive.events import KpiEvent
 from golive.shared_account import (
     BACKLOG,
+    CELLS,
     DURATIONS,
     EVENTS,
     FILE,
+    INTENT,
+    TX,
     VALUES,
 )
 
-__all__ = ["Counted", "Durations", "Exemplar", "HostAccount", "read", "retire"]
+__all__ = ["Counted", "Durations", "Exemplar", "HostAccount", "read", "retire", "take_over"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ _NOTHING: Final = CELL.pack(0.0, 0)
 Labels = tuple[str, str, str]
 """Domain, metric and outcome."""
 _Records = dict[Key, list[bytes]]
+Find = Callable[[Sequence[int]], Iterable[KpiEvent]]
 
 
 class Exemplar(NamedTuple):
@@ -57,7 +61,7 @@ class Durations(NamedTuple):
     """Durations of timed steps, in seconds."""
 
     buckets: list[int]
-    """How many fell into each of `DURATION_BUCKETS_S`, and beyond the last; not cumulative."""
+    """How many fell into each of `account.DURATION_BUCKETS_S`, and beyond the last; not cumulative."""
     total_s: float
 
 
@@ -98,50 +102,84 @@ def read(roots: Iterable[Path], max_series: int) -> HostAccount:
     return _typed(_within(total, max_series))
 
 
-def retire(folder: Path, lines: Iterable[tuple[int, bytes]], max_series: int) -> bool:
-    """Add what an ended process counted to what all ended ones did; return whether that could be done.
+def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool:
+    """Count the events a killed process appended to its spool and had no time to count.
 
-    Its lock must be the caller's.
+    The process's lock must be the caller's.
 
     Args:
         folder: The process's spool folder.
-        lines: The last lines of its spool, each with the position it ends at; those it wrote, and was killed
-            before it counted them, are counted now.
+        lines: The last lines of its spool, each with the position it ends at.
+
+    Returns:
+        Whether it was killed around a commit, so that the store has to be asked for more.
+    """
+    file = folder / FILE
+    records: _Records = {}
+    if not file.exists():
+        return False
+    with _logging(file):
+        records = decode_file(_content(file))
+        _count_lines(records, lines)
+        records.pop((BACKLOG,), None)  # it is the caller's now, whose backlog has it
+        _replace(file, records)
+    return bool(_intents(records))
+
+
+def retire(folder: Path, find: Find | None, max_series: int) -> bool:
+    """Add what an ended process counted to what all ended ones did; return whether that could be done.
+
+    The process's lock must be the caller's, and its transactions over.
+
+    Args:
+        folder: The process's spool folder.
+        find: Returns those of the events with the given ids that the store has; None where nothing was
+            killed between a commit and its count.
         max_series: As for `read`.
     """
     file = folder / FILE
-    try:
-        if not file.exists():
-            return True
-        with _locked(folder.parent / f"{_RETIRED}.lock"):
-            _retire(folder, lines, max_series)
+    if not file.exists():
+        return True
+    with _logging(file), _locked(folder.parent / f"{_RETIRED}.lock"):
+        _merge_into_retired(folder, find, max_series)
         file.unlink(missing_ok=True)
-    except OSError as error:
-        _log.warning("the account %s could not be added to those of ended processes: %s", file, error)
-        return False
-    return True
+    return not file.exists()
 
 
-def _retire(folder: Path, lines: Iterable[tuple[int, bytes]], max_series: int) -> None:
+def _merge_into_retired(folder: Path, find: Find | None, max_series: int) -> None:
     root = folder.parent
     retired = decode_file(_content(root / _RETIRED))
     if (_MERGED, folder.name) in retired:  # and killed before its file was removed
         return
     ended = decode_file(_content(folder / FILE))
-    _count_missing(ended, lines)
+    if find is not None:
+        _count_intended(ended, find)
     ended.pop((BACKLOG,), None)
     total = {
         key: cells for key, cells in retired.items() if key[0] != _MERGED or (root / key[1] / FILE).exists()
     }
-    _merge(total, ended.items())
+    _merge(total, _of_both_ways(ended))
     total = _within(total, max_series)
     total[_MERGED, folder.name] = []
-    made = root / f"{_RETIRED}.new"
-    with made.open("wb") as file:
-        file.write(encode_file(total))
-        file.flush()
-        os.fsync(file.fileno())
-    made.rename(root / _RETIRED)
+    _replace(root / _RETIRED, total)
+
+
+def _replace(file: Path, records: _Records) -> None:
+    made = file.with_name(f"{file.name}.new")
+    with made.open("wb") as opened:
+        opened.write(encode_file(records))
+        opened.flush()
+        os.fsync(opened.fileno())
+    made.rename(file)
+
+
+@contextlib.contextmanager
+def _logging(file: Path) -> Iterator[None]:
+    """Log what goes wrong with an ended process's account: whoever takes it over has work to go on with."""
+    try:
+        yield
+    except Exception as error:  # the store's driver raises what it likes
+        _log.warning("the account %s cannot be taken over now: %s: %s", file, type(error).__name__, error)
 
 
 @contextlib.contextmanager
@@ -168,7 +206,7 @@ def _read_root(root: Path) -> _Records:
         total = decode_file(before)
         for file in sorted(root.glob(f"[!.]*/{FILE}"), key=_made_at):
             if (_MERGED, file.parent.name) not in total:
-                _merge(total, decode_file(_content(file)).items())
+                _merge(total, _of_both_ways(decode_file(_content(file))))
         if _content(root / _RETIRED) == before:
             break
     return {key: cells for key, cells in total.items() if key[0] != _MERGED}
@@ -205,6 +243,13 @@ def _merge(total: _Records, more: Iterable[tuple[Key, list[bytes]]]) -> None:
             total[key] = [_sum(one, other) for one, other in zip(known, cells, strict=True)]
 
 
+def _of_both_ways(records: _Records) -> Iterator[tuple[Key, list[bytes]]]:
+    """Yield what was counted, whether a spool or a transaction carried it."""
+    for (kind, *labels), cells in records.items():
+        if kind != INTENT:
+            yield (kind.removeprefix(TX), *labels), cells
+
+
 def _sum(one: bytes, other: bytes) -> bytes:
     value, mark = CELL.unpack(one)
     other_value, other_mark = CELL.unpack(other)
@@ -232,48 +277,74 @@ def _within(records: Mapping[Key, list[bytes]], max_series: int) -> _Records:
     return kept
 
 
-def _count_missing(records: _Records, lines: Iterable[tuple[int, bytes]]) -> None:
-    """Count the lines a killed process had no time to count, or not in every cell."""
-    reached = max((_mark(cells[0]) for key, cells in records.items() if key[0] == EVENTS), default=0)
+def _count_lines(records: _Records, lines: Iterable[tuple[int, bytes]]) -> None:
+    """Count the lines of a spool that are not counted, or not in every cell."""
+    reached = _reached(records, EVENTS)
     for position, line in lines:
         if position < reached:
             continue
-        try:
-            event = events.from_json(line)
-        except ValueError:
-            continue
-        _count(records, event, _counted_as(records, event, position), position)
+        with contextlib.suppress(ValueError):
+            _count(records, "", events.from_json(line), position)
 
 
-def _counted_as(records: _Records, event: KpiEvent, position: int) -> Series:
+def _count_intended(records: _Records, find: Find) -> None:
+    """Count the events of committed transactions that are not counted, or not in every cell."""
+    intents = _intents(records)
+    found = {event.id: event for event in find([event_id for _, ids in intents for event_id in ids])}
+    following = max(_reached(records, TX + EVENTS), *(first + len(ids) for first, ids in intents), 0) + 1
+    # Those that were being counted first: their numbers are given.
+    for first, ids in sorted(intents, key=lambda intent: intent[0] == 0):
+        for position, event_id in enumerate(ids, first or following):
+            if event_id in found:
+                _count(records, TX, found[event_id], position)
+        following += 0 if first else len(ids)
+
+
+def _intents(records: _Records) -> list[tuple[int, list[int]]]:
+    """Return the ids of each undecided transaction, with the number of the first if it was being counted."""
+    found = []
+    for key, cells in records.items():
+        noted, first = CELL.unpack(cells[0])
+        if key[0] == INTENT and noted:
+            found.append((first, [_mark(cell) for cell in cells[1 : 1 + int(noted)]]))
+    return found
+
+
+def _reached(records: _Records, kind: str) -> int:
+    return max((_mark(cells[0]) for key, cells in records.items() if key[0] == kind), default=0)
+
+
+def _counted_as(records: _Records, way: str, event: KpiEvent, position: int) -> Series:
     """Return the labels an event was counted under, or will be if it was not."""
     pair = (event.domain, event.metric)
     for series in (pair, (names.OVERFLOW, names.OVERFLOW)):
-        cells = records.get((EVENTS, *series, event.outcome))
+        cells = records.get((way + EVENTS, *series, event.outcome))
         if cells is not None and _mark(cells[0]) >= position:
             return series
     return pair
 
 
-def _count(records: _Records, event: KpiEvent, series: Series, position: int) -> None:
-    def add(key: Key, cells: int, index: int, amount: float) -> None:
-        record = records.setdefault(key, [_NOTHING] * cells)
+def _count(records: _Records, way: str, event: KpiEvent, position: int) -> None:
+    """Count an event in every cell that has not reached its position."""
+
+    def add(key: Key, index: int, amount: float) -> None:
+        record = records.setdefault(key, [_NOTHING] * CELLS[key[0]])
         value, mark = CELL.unpack(record[index])
         if mark < position:
             record[index] = CELL.pack(value + amount, position)
 
-    outcome = event.outcome
-    add((EVENTS, *series, outcome), 3, 0, 1)
+    series, outcome = _counted_as(records, way, event, position), event.outcome
+    add((way + EVENTS, *series, outcome), 0, 1)
     if event.value is not None:
-        add((VALUES, *series), 2, 0, event.value)
-        last = records[VALUES, *series]
-        if _mark(last[1]) < event.created_ns:
-            last[1] = CELL.pack(event.value, event.created_ns)
+        values = (way + VALUES, *series)
+        add(values, 0, event.value)
+        if _mark(records[values][1]) < event.created_ns:
+            records[values][1] = CELL.pack(event.value, event.created_ns)
     if event.duration_ms is not None:
         seconds = event.duration_ms / 1000
-        key, cells = (DURATIONS, *series, outcome), len(DURATION_BUCKETS_S) + 2
-        add(key, cells, bucket_of(seconds), 1)
-        add(key, cells, cells - 1, seconds)
+        durations = (way + DURATIONS, *series, outcome)
+        add(durations, bucket_of(seconds), 1)
+        add(durations, CELLS[DURATIONS] - 1, seconds)
 
 
 def _mark(cell: bytes) -> int:

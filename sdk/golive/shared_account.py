@@ -3,15 +3,18 @@
     <spool_dir>/<store key>/<process>/account      one file per living process
     <spool_dir>/<store key>/retired                what ended ones had counted
 
-An event of the spool is counted with the position its line ends at, so that after a `kill -9` between the
-line and its count the successor knows which lines are missing, and counts them. `golive.host_account` reads
-all of it.
+A `kill -9` may strike between an event and its count, and whoever takes the file over counts what is missing:
+an event of the spool is counted with the position its line ends at, so that later lines are known to be
+missing; one inserted by a business transaction is counted with a number in a sequence, and its id noted
+before the commit, so that the store can be asked for it. `golive.host_account` does both.
 
 | record | cells |
 | --- | --- |
 | events, domain, metric, outcome | count, position · trace id · duration in seconds or NaN, when |
 | values, domain, metric | sum, position · last value, when |
 | durations, domain, metric, outcome | count of each bucket, position · sum of seconds, position |
+| tx.events, tx.values, tx.durations | the same of business transactions, with a number for position |
+| intent, number | how many ids follow, number of the first one once they are being counted · id · id … |
 | exported | count, when |
 | failures | deliveries that failed, when the last one did |
 | discarded, reason | count, when the last one was |
@@ -24,6 +27,8 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -41,18 +46,23 @@ EXPORTED: Final = "exported"
 FAILURES: Final = "failures"
 DISCARDED: Final = "discarded"
 BACKLOG: Final = "backlog"
+TX: Final = "tx."
+INTENT: Final = "intent"
+INTENT_IDS: Final = 16
 
 _EXEMPLAR_EVERY_NS: Final = 1_000_000_000
-_CELLS: Final = {
-    EVENTS: 3,
-    VALUES: 2,
-    DURATIONS: len(DURATION_BUCKETS_S) + 2,
+_COUNTS: Final = {EVENTS: 3, VALUES: 2, DURATIONS: len(DURATION_BUCKETS_S) + 2}
+CELLS: Final = {
+    **_COUNTS,
+    **{TX + kind: cells for kind, cells in _COUNTS.items()},
+    INTENT: 1 + INTENT_IDS,
     EXPORTED: 1,
     FAILURES: 1,
     DISCARDED: 1,
     BACKLOG: 1,
 }
-_POSITIONED: Final = {EVENTS: 1, VALUES: 1, DURATIONS: len(DURATION_BUCKETS_S) + 2}
+"""How many cells a record of each kind has."""
+_POSITIONED: Final = {EVENTS: 1, VALUES: 1, DURATIONS: _COUNTS[DURATIONS]}
 """How many cells of a record, from the first on, have a position for a mark."""
 
 
@@ -77,39 +87,54 @@ class SharedAccount:
         self._account = account
         self._records: dict[Key, list[Cell]] = {}
         self._homeless: list[Key] = []
-        self._counts: dict[tuple[Series, str], list[Cell]] = {}
+        self._counts: dict[tuple[str, Series, str], list[Cell]] = {}
+        self._intents: dict[int, list[Cell]] = {}
+        self._free_intents: list[list[Cell]] = []
+        self._intents_made = 0
+        self._sequence = 0
         self._folder = folder
         self._file: CellFile | None = None
         self._complained = False
         self._house()
 
-    def count(self, event: KpiEvent, position: int = 0) -> Series:
-        """Count an event that has become true and durable; return the labels it counts under.
-
-        Args:
-            event: The event.
-            position: Where its line in the spool ends; 0 for one that did not go through it.
-        """
+    def count(self, event: KpiEvent, position: int) -> Series:
+        """Count an event of the spool, whose line ends at `position`; return the labels it counts under."""
         with self.lock:
-            series = self._account.count(event)
-            outcome = event.outcome
-            cells = self._counts.get((series, outcome))
-            if cells is None:
-                cells = self._counts[series, outcome] = self._cells((EVENTS, *series, outcome))
-            count = cells[0]
-            count.set(count.value + 1, position or count.mark)
-            if event.value is not None:
-                total, last = self._cells((VALUES, *series))
-                total.set(total.value + event.value, position or total.mark)
-                if event.created_ns >= last.mark:
-                    last.set(event.value, event.created_ns)
-            if event.duration_ms is not None:
-                self._count_duration(series, outcome, event.duration_ms / 1000, position)
-            if event.sampled and event.created_ns - cells[2].mark > _EXEMPLAR_EVERY_NS:
-                seconds = math.nan if event.duration_ms is None else event.duration_ms / 1000
-                cells[1].set_raw(bytes.fromhex(event.trace_id or ""))
-                cells[2].set(seconds, event.created_ns)
-            return series
+            return self._count("", event, position)
+
+    def intend(self, events: Sequence[KpiEvent]) -> None:
+        """Note that a transaction is about to commit these events."""
+        with self.lock:
+            for start in range(0, len(events), INTENT_IDS):
+                noted = events[start : start + INTENT_IDS]
+                intent = self._free_intents.pop() if self._free_intents else self._new_intent()
+                for cell, event in zip(intent[1:], noted, strict=False):
+                    cell.set(0, event.id)
+                    self._intents[event.id] = intent
+                intent[0].set(len(noted), 0)
+
+    def count_committed(self, events: Sequence[KpiEvent]) -> list[Series]:
+        """Count events of a committed transaction; return the labels each counts under."""
+        counted = []
+        with self.lock:
+            for intent, group in groupby(events, lambda event: self._intents.pop(event.id, None)):
+                noted = list(group)
+                if intent is not None:
+                    intent[0].set(len(noted), self._sequence + 1)
+                for event in noted:
+                    self._sequence += 1
+                    counted.append(self._count(TX, event, self._sequence))
+                if intent is not None:
+                    self._free(intent)
+        return counted
+
+    def withdraw(self, events: Sequence[KpiEvent]) -> None:
+        """Forget an intention: the transaction was rolled back."""
+        with self.lock:
+            for event in events:
+                intent = self._intents.pop(event.id, None)
+                if intent is not None and intent[0].value:
+                    self._free(intent)
 
     def discard(self, count: int, reason: str) -> None:
         """Count events that were not recorded; `reason` is one of `names.DISCARD_*`."""
@@ -154,11 +179,38 @@ class SharedAccount:
         self.closed = True
         self._let_go()
 
-    def _count_duration(self, series: Series, outcome: str, seconds: float, position: int) -> None:
-        cells = self._cells((DURATIONS, *series, outcome))
-        bucket, total = cells[bucket_of(seconds)], cells[-1]
-        bucket.set(bucket.value + 1, position or bucket.mark)
-        total.set(total.value + seconds, position or total.mark)
+    def _count(self, way: str, event: KpiEvent, position: int) -> Series:
+        series = self._account.count(event)
+        outcome = event.outcome
+        cells = self._counts.get((way, series, outcome))
+        if cells is None:
+            cells = self._counts[way, series, outcome] = self._cells((way + EVENTS, *series, outcome))
+        count, trace, stamp = cells
+        count.set(count.value + 1, position)
+        if event.value is not None:
+            total, last = self._cells((way + VALUES, *series))
+            total.set(total.value + event.value, position)
+            if event.created_ns >= last.mark:
+                last.set(event.value, event.created_ns)
+        seconds = math.nan
+        if event.duration_ms is not None:
+            seconds = event.duration_ms / 1000
+            durations = self._cells((way + DURATIONS, *series, outcome))
+            bucket, total = durations[bucket_of(seconds)], durations[-1]
+            bucket.set(bucket.value + 1, position)
+            total.set(total.value + seconds, position)
+        if event.sampled and event.created_ns - stamp.mark > _EXEMPLAR_EVERY_NS:
+            trace.set_raw(bytes.fromhex(event.trace_id or ""))
+            stamp.set(seconds, event.created_ns)
+        return series
+
+    def _new_intent(self) -> list[Cell]:
+        self._intents_made += 1
+        return self._cells((INTENT, str(self._intents_made)))
+
+    def _free(self, intent: list[Cell]) -> None:
+        intent[0].set(0, 0)
+        self._free_intents.append(intent)
 
     def _add(self, key: Key, count: int) -> None:
         with self.lock:
@@ -168,7 +220,7 @@ class SharedAccount:
     def _cells(self, key: Key) -> list[Cell]:
         cells = self._records.get(key)
         if cells is None:
-            cells = self._records[key] = [Cell() for _ in range(_CELLS[key[0]])]
+            cells = self._records[key] = [Cell() for _ in range(CELLS[key[0]])]
             self._homeless.append(key)
             self._house()
         return cells

@@ -42,6 +42,9 @@ class Recorder(Protocol):
     def publish(self, inserted: Sequence[KpiEvent]) -> None:
         """Count and announce events whose rows have been committed."""
 
+    def undo(self, inserted: Sequence[KpiEvent]) -> None:
+        """Count events whose inserts were rolled back."""
+
     def record_now(self, held: Sequence[KpiEvent]) -> None:
         """Record events that are true."""
 
@@ -83,7 +86,7 @@ class HeldEvents:
 
     def end_undecided(self) -> None:
         """Decide on what is left after an end without commit or rollback."""
-        self.recorder.discard(len(self.inserted), names.DISCARD_ROLLBACK)
+        self.recorder.undo(self.inserted)
         undecided = self.take()
         if not undecided:
             return
@@ -198,8 +201,9 @@ def _after_rollback(session: Session) -> None:
     if nested is not None:
         held.recorder.discard(len(held.levels.pop(id(nested), ())), names.DISCARD_ROLLBACK)
     else:
-        held.recorder.discard(len(held.take()) + len(held.inserted), names.DISCARD_ROLLBACK)
-        held.inserted = []
+        inserted, held.inserted = held.inserted, []
+        held.recorder.undo(inserted)
+        held.recorder.discard(len(held.take()), names.DISCARD_ROLLBACK)
 
 
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:

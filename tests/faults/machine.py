@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import text
 
-from golive import database
+from golive import database, host_account
 
 PROGRAMS = Path(__file__).parent.parent / "support" / "programs"
 
@@ -117,10 +118,25 @@ class Machine:
         return self.spool / key
 
     def left_behind(self) -> list[str]:
-        """Return what is in the spool folder, but for what a kill left hidden: that is cleared away later."""
+        """Return what is in the spool folder, but for the account of ended processes.
+
+        What a kill left hidden is cleared away later.
+        """
         folder = self.store_folder()
         names = (str(path.relative_to(folder)) for path in folder.rglob("*"))
-        return sorted(name for name in names if not name.startswith("."))
+        return sorted(name for name in names if not name.startswith((".", "retired")))
+
+    def counted(self) -> Counter[tuple[str, str]]:
+        """Return how many events of each metric the host's account has, whichever process counted them."""
+        account = host_account.read([self.store_folder()], 400)
+        counted: Counter[tuple[str, str]] = Counter()
+        for (domain, metric, _), count in account.events.items():
+            counted[domain, metric] += count
+        return counted
+
+    def written(self) -> Counter[tuple[str, str]]:
+        """Return how many rows of each metric there are."""
+        return Counter((row.domain, row.metric) for row in self.rows())
 
     @staticmethod
     def _command(command: tuple[object, ...]) -> list[str]:

@@ -20,12 +20,14 @@ def test_a_program_that_ends_leaves_nothing_behind(
     done = machine.run("ending.py", how, 500, returncode=returncode)
     assert machine.correlation_ids() == sorted([*done.stdout.split(), *extra])
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 def test_a_program_that_ends_leaves_nothing_behind_on_postgresql(postgres_machine: Machine) -> None:
     done = postgres_machine.run("ending.py", "return", 500)
     assert postgres_machine.correlation_ids() == sorted(done.stdout.split())
     assert postgres_machine.left_behind() == []
+    assert postgres_machine.counted() == postgres_machine.written()
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_a_signal_ends_a_program_only_after_its_events_are_rows(
     assert len(rows) == len(set(rows))
     assert len(rows) - len(lines) <= 1
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 def test_sigterm_under_uvicorn_leaves_nothing_behind(machine: Machine) -> None:
@@ -61,6 +64,7 @@ def test_sigterm_under_uvicorn_leaves_nothing_behind(machine: Machine) -> None:
     assert len(events) > 4
     assert machine.correlation_ids() == events
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 @pytest.mark.parametrize("worker", ["sync", "uvicorn"])
@@ -73,3 +77,4 @@ def test_sigterm_under_gunicorn_leaves_nothing_behind(machine: Machine, worker: 
     assert len(events) > 4
     assert machine.correlation_ids() == events
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()

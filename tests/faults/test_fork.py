@@ -16,12 +16,14 @@ def test_children_of_multiprocessing_that_return_leave_nothing_behind(machine: M
     done = machine.run("forking.py", way, 200, timeout_s=60)
     assert machine.correlation_ids() == sorted(done.stdout.split())
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 def test_forked_children_leave_nothing_behind_on_postgresql(postgres_machine: Machine) -> None:
     done = postgres_machine.run("forking.py", "fork", 200, timeout_s=60)
     assert postgres_machine.correlation_ids() == sorted(done.stdout.split())
     assert postgres_machine.left_behind() == []
+    assert postgres_machine.counted() == postgres_machine.written()
 
 
 def test_the_counters_of_a_child_do_not_contain_its_parents(machine: Machine) -> None:
@@ -35,6 +37,7 @@ def test_what_a_child_leaves_behind_at_os_exit_the_next_process_delivers(machine
     machine.recover()
     assert machine.correlation_ids() == sorted(done.stdout.split())
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 @pytest.mark.parametrize("worker", ["sync", "uvicorn"])
@@ -47,6 +50,7 @@ def test_preloaded_workers_record_what_they_and_their_parent_emitted(machine: Ma
     assert len(load.answered_by) == 4
     assert machine.correlation_ids() == acknowledged(machine)
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 @pytest.mark.parametrize("worker", ["sync", "uvicorn"])
@@ -70,6 +74,7 @@ def test_a_killed_worker_loses_nothing_and_its_siblings_deliver_for_it(machine: 
     assert len(rows) == len(set(rows))
     assert len(rows) - len(noted) <= 4  # recorded, and killed before it was noted
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 def test_preloaded_gevent_workers_record_what_they_and_their_parent_emitted(machine: Machine) -> None:
@@ -83,12 +88,14 @@ def test_preloaded_gevent_workers_record_what_they_and_their_parent_emitted(mach
     machine.recover()
     assert machine.correlation_ids() == acknowledged(machine)
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 def test_greenlets_of_a_patched_process_record_like_threads(any_machine: Machine) -> None:
     done = any_machine.run("greenlets.py", 20, timeout_s=60)
     assert any_machine.correlation_ids() == sorted(done.stdout.split())
     assert any_machine.left_behind() == []
+    assert any_machine.counted() == any_machine.written()
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:

@@ -78,6 +78,7 @@ def test_events_acknowledged_before_a_kill_are_rows_once(machine: Machine) -> No
     machine.recover()
     assert_every_acknowledged_event_is_a_row_once(machine, acknowledged)
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -95,6 +96,7 @@ def test_a_kill_in_the_middle_of_a_delivery_loses_and_doubles_nothing(
     any_machine.recover()
     assert any_machine.correlation_ids() == [f"{number:06}" for number in range(5_000)]
     assert any_machine.left_behind() == []
+    assert any_machine.counted() == any_machine.written()
 
 
 def test_after_kills_the_events_of_committed_transactions_are_rows_and_no_others(
@@ -120,6 +122,7 @@ def test_after_kills_the_events_of_committed_transactions_are_rows_and_no_others
     assert set(committed) <= set(denied)
     assert len(denied) - len(committed) <= 4
     assert any_machine.left_behind() == []
+    assert any_machine.counted() == any_machine.written()
 
 
 @pytest.mark.faults
@@ -128,6 +131,7 @@ def test_a_hundred_kills_lose_nothing(machine: Machine) -> None:
     machine.recover()
     assert_every_acknowledged_event_is_a_row_once(machine, acknowledged)
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 @pytest.mark.faults
@@ -157,3 +161,4 @@ def test_kills_lose_nothing_while_postgresql_stops_and_starts(
     machine.recover()
     assert_every_acknowledged_event_is_a_row_once(machine, acknowledged)
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()

@@ -54,6 +54,7 @@ def test_an_outage_costs_no_memory_loses_nothing_and_keeps_the_order(
     assert [row.correlation_id for row in rows] == [f"{number:09}" for number in range(events + 2000)]
     assert [row.created_at for row in rows] == sorted(row.created_at for row in rows)
     assert postgres_machine.left_behind() == []
+    assert postgres_machine.counted() == postgres_machine.written()
 
 
 @contextmanager

@@ -53,6 +53,7 @@ def test_an_undamaged_spool_is_delivered_in_full(machine: Machine, segment: Path
     assert recover(machine) == 0
     assert machine.correlation_ids() == expected(range(EVENTS))
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 def test_flipped_bits_cost_their_own_line_only(machine: Machine, segment: Path) -> None:
@@ -126,6 +127,7 @@ def test_a_damaged_note_of_what_is_delivered_means_reading_again(
     recover(machine)
     assert machine.correlation_ids() == expected(range(EVENTS))
     assert machine.left_behind() == []
+    assert machine.counted() == machine.written()
 
 
 def test_what_was_delivered_before_is_not_there_twice(machine: Machine, segment: Path) -> None:

@@ -30,7 +30,7 @@ def test_every_variable_is_read() -> None:
         1_000_000,
     )
     assert (read.when_full, read.block_seconds, read.shutdown_seconds) == ("block", 0.5, 1)
-    assert (read.detail_max_bytes, read.max_series, read.redact_keys) == (1000, 10, ("a", " b"))
+    assert (read.detail_max_bytes, read.max_series, read.redact_keys) == (1000, 10, ("a", "b"))
 
 
 @pytest.mark.parametrize(

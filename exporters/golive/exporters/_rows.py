@@ -44,6 +44,15 @@ def row_of(event: KpiEvent) -> Row:
     return Row(*event[:11], event[12], _utc_text(event[13]))
 
 
+def event_of(row: Row) -> KpiEvent:
+    """Return the event of a row; whether its trace was sampled is not known any more."""
+    values = row._asdict()
+    created = dt.datetime.fromisoformat(values.pop("created_at"))
+    microseconds = (created - _EPOCH) // dt.timedelta(microseconds=1)
+    return KpiEvent(**values | {"emitter": row.emitter or 0}, sampled=False, created_ns=microseconds * 1000)
+
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _UTC = "+00"
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _COLUMNS = ", ".join(Row._fields)

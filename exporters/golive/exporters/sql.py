@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from golive import database, otel_logs
 from golive.errors import GoliveError, SchemaError
 from golive.events import KpiEvent, check_event
-from golive.exporters._rows import PostgresRows, Row, SqliteRows, row_of
+from golive.exporters._rows import PostgresRows, Row, SqliteRows, event_of, row_of
 from golive.ids import next_probe
 from golive.otel_logs import LogRecordExporter, LogRecordExportResult, ReadableLogRecord
 
@@ -116,6 +116,17 @@ class SqlLogRecordExporter(LogRecordExporter):
                 raise
             return False
         return True
+
+    def find(self, ids: Sequence[int]) -> list[KpiEvent]:
+        """Return those of the events with these ids that are in the store.
+
+        Raises:
+            SchemaError: The database has no golive tables, or old ones.
+            sqlalchemy.exc.DBAPIError: The database cannot be read.
+        """
+        statements = self._statements()
+        with self._engine.connect() as connection:
+            return [event_of(row) for row in statements.select(connection, ids).values()]
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Nothing is buffered here: what `export` took is in the store."""
