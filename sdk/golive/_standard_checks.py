@@ -2,12 +2,13 @@
 
 import datetime as dt
 import os
+import time
 from typing import Any, Final
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from golive import audit, database, governance, pipeline, settings
+from golive import audit, database, governance, names, pipeline, settings
 from golive.checklist import checklist
 from golive.checks import DEFAULT_TIMEOUT_S, Check, CheckFunction, CheckResult, Severity
 from golive.models import HeimdallPolicy, RegressionPolicy, RegressionState, RiskPolicy
@@ -19,6 +20,7 @@ AUDIT_TAIL: Final = 100
 AUDIT_MAX_AGE: Final = dt.timedelta(days=1)
 """How old the last verification of a longer chain may be."""
 BACKLOG_MAX_AGE_S: Final = 60.0
+LOSS_SHOWN_S: Final = 600.0
 GLOBAL: Final = "GLOBAL"
 
 _SEED = "Run `golive db upgrade` (or `alembic upgrade head`) to seed the policies."
@@ -86,12 +88,30 @@ def heimdall_charter_present(db: Session) -> CheckResult:
 
 
 def kpi_pipeline_healthy(db: Session) -> CheckResult:
-    events, age_s = pipeline.backlog()
-    detail = {"spool_events": events, "spool_oldest_age_s": round(age_s, 3)}
-    if age_s > BACKLOG_MAX_AGE_S:
-        return CheckResult(
-            False, f"{events} KPI events wait for the store, the oldest for {age_s:.0f} s.", detail
-        )
+    host = pipeline.host_account(database.normalise_url(db.connection().engine.url))
+    now = time.time()
+    lost = {
+        reason: counted.times
+        for reason, counted in host.discarded.items()
+        if reason in names.LOSSES and now - counted.last_at_s < LOSS_SHOWN_S
+    }
+    detail = {
+        "spool_events": host.spool_events,
+        "spool_oldest_age_s": round(host.spool_oldest_age_s, 3),
+        "export_failures": host.failures.times,
+        "lost": lost,
+    }
+    problems = []
+    if host.spool_oldest_age_s > BACKLOG_MAX_AGE_S:
+        age_s = host.spool_oldest_age_s
+        problems.append(f"{host.spool_events} KPI events wait for the store, the oldest for {age_s:.0f} s")
+    if now - host.failures.last_at_s < BACKLOG_MAX_AGE_S and host.spool_events:
+        problems.append("the store refused the last KPI events, which are tried again")
+    if lost:
+        problems.append(f"KPI events were lost in the last ten minutes ({', '.join(sorted(lost))})")
+    if problems:
+        text = "; ".join(problems)
+        return CheckResult(False, f"{text[0].upper()}{text[1:]}.", detail)
     return CheckResult(True, "KPI events reach the store.", detail)
 
 
@@ -108,7 +128,7 @@ def audit_chain_intact(db: Session) -> CheckResult:
             )
     if rows > AUDIT_TAIL and (last is None or utc_now() - last.at > AUDIT_MAX_AGE):
         return CheckResult(False, f"The audit chain of {rows} rows was not verified for a day.", detail)
-    return CheckResult(True, f"The audit chain is intact ({rows} rows).", detail)
+    return CheckResult(True, f"The audit chain is intact (rows: {rows}).", detail)
 
 
 def tripwires_clear(db: Session) -> CheckResult:

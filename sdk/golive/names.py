@@ -59,4 +59,7 @@ DISCARD_REJECTED: Final = "rejected"
 DISCARD_ERROR: Final = "error"
 """The pipeline could not start, or has a bug; the log says which."""
 
+LOSSES: Final = (DISCARD_SPOOL_FULL, DISCARD_DISK, DISCARD_CORRUPT, DISCARD_REJECTED, DISCARD_ERROR)
+"""Reasons that cost a true event its row; the others say that it never became true."""
+
 CORRELATION_HEADER: Final = "X-Correlation-ID"

@@ -120,7 +120,7 @@ def service() -> Iterator[Answer]:
 def test_a_services_verdict_is_the_exit_code(
     service: Any, environment: Shell, tmp_path: Path, verdict: str, code: int
 ) -> None:
-    found = build_runbook(f"sqlite:///{tmp_path}/none.db") | {"verdict": verdict}  # type: ignore[operator]
+    found = build_runbook(f"sqlite:///{tmp_path}/none.db") | {"verdict": verdict}
     runbook(environment | {"GOLIVE_TOKEN": "t1"}, tmp_path, "--url", service(200, found), code=code)
     assert service.told["authorization"] == "Bearer t1"
 

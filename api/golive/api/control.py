@@ -13,7 +13,7 @@ from golive import governance, pipeline, settings
 from golive.api.auth import Authenticator
 from golive.api.limits import Limits
 from golive.evaluator import Evaluation, RunbookEvaluator
-from golive.exporters import prometheus
+from golive.exporters.prometheus import KpiCollector, render
 from golive.exporters.prometheus_gate import SCRAPE_WAIT_S, GateCollector
 from golive.production import ProductionGate, production_gate
 from golive.settings import ServiceSettings
@@ -50,9 +50,9 @@ class Control:
         if scrape_timeout_s is not None and scrape_timeout_s > 0:
             wait_s = min(wait_s, scrape_timeout_s * _SCRAPE_MARGIN)
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(prometheus.KpiCollector(pipeline.host_account))
+        registry.register(KpiCollector(pipeline.host_account))
         registry.register(GateCollector(self.evaluator, self.gate, wait_s))
-        return prometheus.render(registry, accept)
+        return render(registry, accept)
 
 
 def build_control(db: object = None, given: ServiceSettings | None = None) -> Control:

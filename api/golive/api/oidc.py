@@ -4,6 +4,7 @@ import ipaddress
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -99,6 +100,8 @@ class Issuer:
             _check_same(document["issuer"], self._issuer)
             _check_url("jwks_uri", document["jwks_uri"])
         except (OSError, ValueError, TypeError, KeyError, ConfigurationError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             raise jwt.PyJWKClientConnectionError("the issuer's configuration cannot be had") from error
         return jwt.PyJWKClient(document["jwks_uri"], timeout=_TIMEOUT_S)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 
+import fastapi
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -61,8 +62,11 @@ class ProblemDetails(BaseModel):
     )
 
 
-class Problem(Exception):
-    """A request is answered with these problem details."""
+class Problem(fastapi.HTTPException):
+    """A request is answered with these problem details.
+
+    One of FastAPI's exceptions, for those alone come out of the reading of a body as they are.
+    """
 
     def __init__(
         self,
@@ -73,15 +77,14 @@ class Problem(Exception):
         **members: Any,
     ) -> None:
         self.details = ProblemDetails(title=title, status=status, detail=detail, **members)
-        self.headers = dict(headers or {})
-        super().__init__(title)
+        super().__init__(status, detail, dict(headers or {}))
 
     def response(self) -> Response:
         """Return the answer."""
         return JSONResponse(
             self.details.model_dump(exclude_none=True),
             self.details.status,
-            {"Cache-Control": "no-store", **self.headers},
+            {"Cache-Control": "no-store", **(self.headers or {})},
             MEDIA_TYPE,
         )
 

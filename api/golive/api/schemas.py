@@ -3,11 +3,32 @@
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    Tag,
+)
 
 from golive.checks import Severity
 from golive.governance import REASON_MAX
 from golive.runbook import Verdict
+
+
+def _only_text(value: object) -> object:
+    if isinstance(value, str) and "T" in value.upper():
+        return value
+    raise ValueError("expected a time with its offset, as 2026-11-23T09:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_only_text)]
+"""A time as RFC 3339 has it: pydantic would take numbers for one as well."""
 
 Json = dict[str, Any] | list[Any] | str | float | bool | None
 
@@ -141,7 +162,8 @@ class StateChange(Request):
 
     reason: Reason
     version: Annotated[
-        int | None, Field(ge=0, le=2**31 - 1, description="The version that was read, if not in `If-Match`.")
+        StrictInt | None,
+        Field(ge=0, le=2**31 - 1, description="The version that was read, if not in `If-Match`."),
     ] = None
 
     model_config = ConfigDict(
@@ -155,13 +177,11 @@ class KpiEventIn(Request):
     domain: Annotated[str, Field(min_length=1, max_length=32)]
     metric: Annotated[str, Field(min_length=1, max_length=64)]
     success: StrictBool | None = None
-    value: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    value: Annotated[StrictFloat | None, Field(allow_inf_nan=False)] = None
     actor: Annotated[str | None, Field(max_length=64)] = None
     correlation_id: Annotated[str | None, Field(max_length=128)] = None
     detail: Json = None
-    occurred_at: Annotated[AwareDatetime | None, Field(description="When it happened; now by default.")] = (
-        None
-    )
+    occurred_at: Annotated[Moment | None, Field(description="When it happened; now by default.")] = None
 
     model_config = ConfigDict(
         extra="forbid",
@@ -183,6 +203,18 @@ class KpiBatch(Request):
     """Several outcomes; all are recorded, or none."""
 
     events: Annotated[list[KpiEventIn], Field(min_length=1)]
+
+
+def _event_or_batch(body: Any) -> str:
+    batch = isinstance(body, KpiBatch) or (isinstance(body, dict) and "events" in body)
+    return "KpiBatch" if batch else "KpiEventIn"
+
+
+KpiBody = Annotated[
+    Annotated[KpiEventIn, Tag("KpiEventIn")] | Annotated[KpiBatch, Tag("KpiBatch")],
+    Discriminator(_event_or_batch),
+]
+"""Told apart before they are checked, so that an error is about what was meant."""
 
 
 class KpiRecorded(Answer):

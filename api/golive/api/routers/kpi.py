@@ -7,7 +7,6 @@ import struct
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime
 
 from golive import ingest, reader
 from golive.api.auth import require
@@ -18,9 +17,10 @@ from golive.api.schemas import (
     EventPage,
     EventView,
     KpiBatch,
-    KpiEventIn,
+    KpiBody,
     KpiRecorded,
     MetricSummaryView,
+    Moment,
     Summary,
     Timeline,
     TimelineEntryView,
@@ -35,8 +35,8 @@ _CURSOR = struct.Struct(">qq")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 Domain = Annotated[str | None, Query(max_length=32)]
-Since = Annotated[AwareDatetime | None, Query(description="From when on.")]
-Until = Annotated[AwareDatetime | None, Query(description="Until before when.")]
+Since = Annotated[Moment | None, Query(description="From when on.")]
+Until = Annotated[Moment | None, Query(description="Until before when.")]
 
 
 @router.post(
@@ -45,7 +45,7 @@ Until = Annotated[AwareDatetime | None, Query(description="Until before when.")]
     dependencies=[_may_ingest],
     responses=problem_responses(408, 413, 415),
 )
-def record(control: Controlled, body: KpiEventIn | KpiBatch) -> KpiRecorded:
+def record(control: Controlled, body: KpiBody) -> KpiRecorded:
     """Record one event or a batch. Once this answers, they survive the death of this process.
 
     Events are recorded once each time they are sent: a client that got no answer and sends again records

@@ -1,9 +1,9 @@
 """What the platform asks: is this process alive, is it ready, and its metrics."""
 
-from typing import Annotated
+import contextlib
 
 import anyio
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from golive import database
@@ -41,19 +41,23 @@ async def readyz(control: Controlled, response: Response) -> Health:
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"example": "golive_go_live_enabled 1.0\n"}}},
-        **problem_responses(401, 403, 429),
+        **problem_responses(401, 403, 429, 503),
     },
 )
-async def metrics(
-    control: Controlled,
-    accept: Annotated[str, Header()] = "",
-    x_prometheus_scrape_timeout_seconds: Annotated[float | None, Header(include_in_schema=False)] = None,
-) -> Response:
+async def metrics(control: Controlled, request: Request) -> Response:
     """What Prometheus scrapes; OpenMetrics, with exemplars, for a client that accepts it."""
+    accept = request.headers.get("accept", "")
     body, content_type = await anyio.to_thread.run_sync(
-        control.render_metrics, accept, x_prometheus_scrape_timeout_seconds, limiter=control.threads
+        control.render_metrics, accept, _scrape_timeout_s(request), limiter=control.threads
     )
     return Response(body, media_type=content_type)
+
+
+def _scrape_timeout_s(request: Request) -> float | None:
+    # A scrape must not fail for a header that is none.
+    with contextlib.suppress(ValueError):
+        return float(request.headers.get("x-prometheus-scrape-timeout-seconds", ""))
+    return None
 
 
 def _store_problem(control: Controlled) -> str | None:

@@ -18,7 +18,7 @@ router = APIRouter(
     prefix="/governance/runbook",
     tags=["runbook"],
     route_class=GateRoute,
-    responses=problem_responses(401, 403, 429),
+    responses=problem_responses(401, 403, 429, 503),
 )
 
 _may_read = Depends(require("read", anonymous="runbook"))
@@ -66,7 +66,7 @@ async def markdown(control: Controlled) -> PlainTextResponse:
     "/gate",
     dependencies=[_may_read],
     response_model=GateVerdict | ArgoVerdict,
-    responses={412: {"model": GateVerdict, "description": "No-go"}},
+    responses={412: {"model": GateVerdict, "description": "No-go"}, **problem_responses(422)},
 )
 async def gate(
     control: Controlled,
@@ -93,7 +93,7 @@ async def gate(
             "description": "No-go, or too small a scope",
             "content": {"text/plain": {"example": "fail: env_sanity"}},
         },
-        **problem_responses(413, 415, 422),
+        **problem_responses(408, 413, 415, 422),
     },
 )
 async def flagger(control: Controlled, hook: FlaggerHook) -> PlainTextResponse:

@@ -1,0 +1,445 @@
+"""The service over HTTP: the runbook, the gates, the state and its versions, the events and their pages."""
+
+import json
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from golive import database, go_live, governance, pipeline
+from golive.api import create_app
+from golive.production import production_gate
+from tests.support.cli import golive
+from tests.support.postgres import PostgresServer
+from tests.support.proxy import Mode, proxied
+from tests.support.service import JSON, audited, golive_serve, serving, serving_app, token, wait_until
+
+RUNBOOK = "/api/governance/runbook"
+STATE = "/api/governance/go-live"
+KPI = "/api/governance/regression/kpi"
+
+
+@pytest.fixture
+def service(production: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """A client that may do everything, of a service in whose way nothing is."""
+    monkeypatch.setenv("GOLIVE_SPOOL_DIR", str(tmp_path / "spool"))
+    with serving(production, anonymous=frozenset({"runbook"})) as client:
+        client.headers.update(token(production, "read", "ingest", "operate"))
+        yield client
+
+
+def curl(url: str) -> str:
+    return subprocess.run(["curl", "-sS", url], check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+def test_the_seeds_two_curl_commands_answer_as_the_seed_shows(service: httpx.Client) -> None:
+    status = json.loads(curl(f"{service.base_url}{RUNBOOK}/status"))
+    assert {"generated_at", "ok_to_enable_go_live", "blockers", "warnings", "info"} <= status.keys()
+    assert status["ok_to_enable_go_live"] is True
+    assert all(
+        {"id", "ok", "severity", "message", "detail", "action"} == set(check) for check in status["info"]
+    )
+    markdown = curl(f"{service.base_url}{RUNBOOK}/markdown")
+    assert markdown.startswith("# ")
+    for check in status["info"]:
+        assert f"✅ {check['id']}" in markdown
+    go_live.engage_kill_switch(actor="ops", reason="*now*\n# x")
+    wait_until(lambda: not json.loads(curl(f"{service.base_url}{RUNBOOK}/status"))["ok_to_enable_go_live"])
+    assert "❌ kill_switch_clear" in curl(f"{service.base_url}{RUNBOOK}/markdown")
+
+
+def test_the_gate_answers_go_and_no_go_to_each_who_asks(service: httpx.Client) -> None:
+    hook = {"name": "offers", "namespace": "prod", "phase": "confirm-rollout", "metadata": {}}
+    gate = service.get(f"{RUNBOOK}/gate")
+    assert gate.status_code == 200
+    assert gate.json()["verdict"] == "pass"
+    assert gate.json()["age_s"] < 2
+    assert service.get(f"{RUNBOOK}/gate?view=argo").json()["data"]["verdict"] == "pass"
+    flagger = service.post(f"{RUNBOOK}/gate/flagger", json=hook)
+    assert (flagger.status_code, flagger.text) == (200, "pass")
+    service.post(f"{STATE}/kill-switch/engage", json={"reason": "now"}).raise_for_status()
+    wait_until(lambda: service.get(f"{RUNBOOK}/gate").status_code == 412)
+    assert service.get(f"{RUNBOOK}/gate").json()["blockers"] == ["kill_switch_clear"]
+    argo = service.get(f"{RUNBOOK}/gate?view=argo")
+    assert (argo.status_code, argo.json()["data"]["verdict"]) == (200, "fail")
+    flagger = service.post(f"{RUNBOOK}/gate/flagger", json=hook)
+    assert (flagger.status_code, flagger.text) == (403, "fail: kill_switch_clear")
+
+
+def test_two_clients_on_one_version_and_one_of_them_wins(service: httpx.Client) -> None:
+    read = service.get(f"{STATE}/state")
+    etag = read.headers["etag"]
+    answers: list[httpx.Response] = []
+    barrier = threading.Barrier(4)
+
+    def enable(number: int) -> None:
+        barrier.wait()
+        answers.append(
+            service.post(f"{STATE}/enable", json={"reason": f"client {number}"}, headers={"If-Match": etag})
+        )
+
+    threads = [threading.Thread(target=enable, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412]
+    [won] = [answer.json() for answer in answers if answer.status_code == 200]
+    assert service.get(f"{STATE}/state").json() == won
+    [lost, *_] = [answer for answer in answers if answer.status_code == 412]
+    assert lost.json()["version"] == won["version"]
+    assert lost.headers["etag"] == f'"{won["version"]}"'
+
+
+def test_without_a_version_nothing_is_changed(service: httpx.Client) -> None:
+    before = service.get(f"{STATE}/state").json()
+    for act in ("enable", "disable", "kill-switch/release"):
+        assert service.post(f"{STATE}/{act}", json={"reason": "x"}).status_code == 428
+        for stale in ({"If-Match": '"99"'}, {"If-Match": "nonsense"}):
+            answer = service.post(f"{STATE}/{act}", json={"reason": "x"}, headers=stale)
+            assert answer.status_code == 412
+        assert service.post(f"{STATE}/{act}", json={"reason": "x", "version": 99}).status_code == 412
+        assert service.post(f"{STATE}/{act}", json={"version": 1}).status_code == 422
+        assert service.post(f"{STATE}/{act}", json={"version": 1, "reason": " "}).status_code == 422
+    assert service.get(f"{STATE}/state").json() == before
+
+
+def test_enable_with_a_blocker_is_409_with_the_blockers_and_changes_nothing(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = service.get(f"{STATE}/state").json()
+    monkeypatch.delenv("GO_LIVE_ENFORCE")
+    answer = service.post(f"{STATE}/enable", json={"reason": "x", "version": before["version"]})
+    assert answer.status_code == 409
+    assert [blocker["id"] for blocker in answer.json()["blockers"]] == ["env_sanity"]
+    assert "GO_LIVE_ENFORCE=1" in answer.json()["blockers"][0]["action"]
+    assert service.get(f"{STATE}/state").json() == before
+
+
+def test_go_live_comes_and_goes_over_http_with_its_trail(service: httpx.Client, production: str) -> None:
+    version = service.get(f"{STATE}/state").json()["version"]
+    for act, body in [
+        ("enable", {"reason": "week 1", "version": version}),
+        ("kill-switch/engage", {"reason": "twice sent"}),
+        ("kill-switch/release", {"reason": "mended", "version": version + 2}),
+        ("disable", {"reason": "the week is over", "version": version + 3}),
+    ]:
+        answer = service.post(f"{STATE}/{act}", json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["reason"] == body["reason"]
+    trail = [(entry["action"], entry["actor"]) for entry in audited(production)[-4:]]
+    assert [actor for _, actor in trail] == ["token:tester"] * 4
+    assert service.get(f"{STATE}/checklist").json() == {
+        "ok": True,
+        "backend_complete": True,
+        "required_packs": [],
+        "missing_packs": [],
+    }
+
+
+def test_a_kill_switch_engaged_through_one_process_is_obeyed_by_every_other_within_a_second(
+    production: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    shell = environment | {"DATABASE_URL": production, "ENV": "production", "GO_LIVE_ENFORCE": "1"}
+    headers = token(production, "operate")
+    version = go_live.read(production).version
+    go_live.enable(production, actor="ops", reason="week 1", version=version)
+    gate = production_gate(production)
+    assert gate.decide().allowed
+    with golive_serve(tmp_path, shell, "--workers", "2") as (url, _, _):
+        engaged = httpx.post(f"{url}{STATE}/kill-switch/engage", json={"reason": "now"}, headers=headers)
+        began = time.monotonic()
+        assert engaged.status_code == 200
+        while gate.decide().allowed:
+            assert time.monotonic() - began < 1.0
+            time.sleep(0.01)
+        assert (
+            "ENGAGED" in golive("kill-switch", "status", cwd=tmp_path, environment=shell, check=None).stdout
+        )
+
+
+@pytest.mark.parametrize("mode", ["hang", "refuse", "slow"])
+def test_with_the_database_away_everything_answers_in_time_and_no(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: Mode
+) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    with proxied(postgres_url) as (proxy, url):
+        for name, value in {
+            "ENV": "production",
+            "GO_LIVE_ENFORCE": "1",
+            "DATABASE_URL": url,
+            "GOLIVE_DATABASE_DEADLINE_SECONDS": "0.5",
+            "GOLIVE_STATE_MAX_AGE_SECONDS": "1",
+            "GOLIVE_SPOOL_DIR": str(tmp_path / "spool"),
+        }.items():
+            monkeypatch.setenv(name, value)
+        headers = token(url, "operate", "ingest", "read")
+        with serving(url, anonymous=frozenset({"runbook", "metrics"})) as client:
+            assert client.get(f"{RUNBOOK}/gate").status_code == 200
+            assert client.get("/readyz").status_code == 200
+            proxy.mode = mode
+            time.sleep(1.1)
+            for _ in range(2):
+                began = time.monotonic()
+                status = client.get(f"{RUNBOOK}/status").json()
+                assert time.monotonic() - began < 4
+                assert "kill_switch_clear" in {check["id"] for check in status["blockers"]}
+                assert client.get(f"{RUNBOOK}/gate").status_code == 412
+                assert client.get(f"{RUNBOOK}/gate?view=argo").json()["data"]["verdict"] in (
+                    "fail",
+                    "inconclusive",
+                )
+                assert client.post(f"{RUNBOOK}/gate/flagger", json={}).status_code == 403
+                assert "golive_runbook_ok_to_enable_go_live 0.0" in client.get("/metrics").text
+                assert client.get("/readyz").status_code == 503
+                assert client.get("/livez").status_code == 200
+                assert time.monotonic() - began < 24
+            state = client.get(f"{STATE}/state", headers=headers)
+            assert state.status_code == 503
+            assert int(state.headers["retry-after"]) > 0
+            assert "127.0.0.1" not in state.text
+            proxy.mode = "pass"
+            wait_until(
+                lambda: (
+                    client.post(
+                        f"{STATE}/kill-switch/engage", json={"reason": "now"}, headers=headers
+                    ).status_code
+                    == 200
+                ),
+                10,
+            )
+            wait_until(lambda: client.get(f"{RUNBOOK}/gate").json()["blockers"] == ["kill_switch_clear"], 10)
+        governance.engine_for(url).dispose()
+
+
+def test_an_acknowledged_kill_switch_survives_the_death_of_the_database(
+    postgres_server: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    monkeypatch.setenv("GOLIVE_SPOOL_DIR", str(tmp_path / "spool"))
+    headers = token(postgres_url, "operate")
+    with serving(postgres_url) as client:
+        for turn in range(3):
+            answer = client.post(f"{STATE}/kill-switch/engage", json={"reason": f"{turn}"}, headers=headers)
+            assert answer.status_code == 200
+            postgres_server.kill()
+            postgres_server.start()
+            state = go_live.read(postgres_url)
+            assert state.kill_switch_engaged
+            assert state.reason == f"{turn}"
+            go_live.release_kill_switch(postgres_url, actor="ops", reason="next turn")
+
+
+def test_an_event_sent_is_a_row_and_comes_back_by_every_way(service: httpx.Client) -> None:
+    sent = {
+        "domain": "WHOLESALE",
+        "metric": "offer_sent",
+        "success": True,
+        "value": 12.5,
+        "actor": "broker",
+        "correlation_id": "deal_123",
+        "detail": {"offer": 7, "password": "geheim"},
+        "occurred_at": "2026-11-01T12:00:00+01:00",
+    }
+    answer = service.post(KPI, json=sent, headers={"X-Correlation-ID": "of-the-request"})
+    assert answer.status_code == 201
+    assert pipeline.flush(20)
+    [event] = service.get("/api/kpi/events").json()["events"]
+    assert [event["id"]] == answer.json()["event_ids"]
+    expected = sent | {
+        "outcome": "success",
+        "detail": {"offer": 7, "password": "[redacted]"},
+        "created_at": "2026-11-01T11:00:00Z",
+    }
+    assert {name: event[name] for name in event.keys() & expected.keys()} == {
+        name: expected[name] for name in event.keys() & expected.keys()
+    }
+    timeline = service.get("/api/kpi/correlations/deal_123").json()
+    assert [entry["id"] for entry in timeline["events"]] == [event["id"]]
+    [metric] = service.get("/api/kpi/summary").json()["metrics"]
+    assert (metric["events"], metric["successes"], metric["value_sum"]) == (1, 1, 12.5)
+    assert service.get("/api/kpi/correlations/none").json()["events"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"domain": ""}, "domain"),
+        ({"domain": "x" * 33}, "domain"),
+        ({"domain": "a\u0000"}, "domain"),
+        ({"metric": 5}, "metric"),
+        ({"success": "yes"}, "success"),
+        ({"value": "NaN"}, "value"),
+        ({"value": 1e999}, "value"),
+        ({"unknown": 1}, "unknown"),
+        ({"occurred_at": "2026-11-01T12:00:00"}, "occurred_at"),
+        ({"occurred_at": "2090-01-01T00:00:00Z"}, "occurred_at"),
+        ({"correlation_id": "x" * 129}, "correlation_id"),
+    ],
+)
+def test_a_wrong_event_names_its_field_and_none_of_its_batch_is_recorded(
+    service: httpx.Client, change: dict[str, Any], field: str
+) -> None:
+    good = {"domain": "WHOLESALE", "metric": "offer_sent", "success": True}
+    for body in (good | change, {"events": [good, good | change, good]}):
+        answer = service.post(KPI, content=json.dumps(body).replace("Infinity", "1e999"), headers=JSON)
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["errors"][0]["field"].endswith(field)
+        if "events" in body:
+            assert "events.1." in answer.json()["errors"][0]["field"].replace("[1]", ".1")
+    assert pipeline.flush(20)
+    assert service.get("/api/kpi/events").json()["events"] == []
+
+
+def test_a_batch_that_finds_the_spool_full_is_503_and_none_of_it_is_recorded(
+    production: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOLIVE_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("GOLIVE_SPOOL_MAX_BYTES", "4096")
+    event = {"domain": "WHOLESALE", "metric": "offer_sent", "success": True}
+    with serving(production) as client:
+        client.headers.update(token(production, "ingest", "read"))
+        answer = client.post(KPI, json={"events": [event] * 100})
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        assert client.post(KPI, json={"events": [event] * 3}).status_code == 201
+        assert pipeline.flush(20)
+        assert len(client.get("/api/kpi/events").json()["events"]) == 3
+
+
+def test_pages_go_through_everything_once_whatever_is_added_meanwhile(service: httpx.Client) -> None:
+    def batch(count: int, metric: str) -> None:
+        events = [{"domain": "W", "metric": metric, "value": number} for number in range(count)]
+        service.post(KPI, json={"events": events}).raise_for_status()
+        assert pipeline.flush(20)
+
+    batch(25, "old")
+    seen: list[str] = []
+    parameters = {"limit": "10"}
+    while True:
+        page = service.get("/api/kpi/events", params=parameters).json()
+        seen += [event["id"] for event in page["events"]]
+        if page["next_cursor"] is None:
+            break
+        parameters["cursor"] = page["next_cursor"]
+        batch(1, "new")
+    assert len(seen) == len(set(seen)) == 25
+    for cursor in ("x", "A" * 24, "", "ÄÖ"):
+        assert service.get("/api/kpi/events", params={"cursor": cursor}).status_code in (200, 422)
+    assert len(service.get("/api/kpi/events", params={"metric": "old", "limit": 1000}).json()["events"]) == 25
+    assert service.get("/api/kpi/events", params={"limit": 1001}).status_code == 422
+
+
+def test_filters_narrow_and_combine(service: httpx.Client) -> None:
+    events = [
+        {"domain": "A", "metric": "m", "success": True, "actor": "x", "correlation_id": "c1"},
+        {"domain": "A", "metric": "n", "success": False, "actor": "y", "correlation_id": "c1"},
+        {"domain": "B", "metric": "m", "success": True, "occurred_at": "2026-01-01T00:00:00Z"},
+    ]
+    service.post(KPI, json={"events": events}).raise_for_status()
+    assert pipeline.flush(20)
+
+    def found(**parameters: Any) -> int:
+        return len(service.get("/api/kpi/events", params=parameters).json()["events"])
+
+    assert found() == 3
+    assert found(domain="A") == 2
+    assert found(domain="A", success="false") == 1
+    assert found(actor="x", correlation_id="c1") == 1
+    assert found(until="2026-02-01T00:00:00Z") == 1
+    assert found(since="2026-02-01T00:00:00+00:00", metric="m") == 1
+    assert service.get("/api/kpi/events", params={"since": "2026-02-01"}).status_code == 422
+
+
+def test_openapi_is_complete(production: str) -> None:
+    document = create_app(production).openapi()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("description") or operation.get("summary"), path
+            assert operation["tags"], path
+            guarded = path not in ("/livez", "/readyz")
+            assert bool(operation.get("security")) is guarded, path
+            if guarded:
+                assert {"401", "403", "429"} <= operation["responses"].keys(), path
+            for status, answer in operation["responses"].items():
+                if (
+                    status.startswith(("4", "5"))
+                    and path != "/readyz"
+                    and (path, status) not in OTHER_ANSWERS
+                ):
+                    assert "application/problem+json" in answer["content"], (path, status)
+            if method == "post":
+                [schema] = operation["requestBody"]["content"].values()
+                assert _has_example(document, schema["schema"]), path
+
+
+OTHER_ANSWERS = {
+    ("/api/governance/runbook/gate", "412"),
+    ("/api/governance/runbook/gate/flagger", "403"),
+}
+"""No-go is an answer, not an error."""
+
+
+def _has_example(document: dict[str, Any], schema: dict[str, Any]) -> bool:
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    parts = schema.get("oneOf") or schema.get("anyOf")
+    if parts:
+        return any(_has_example(document, part) for part in parts)
+    return bool(schema.get("examples"))
+
+
+def test_errors_outside_the_routes_are_problem_details_too(service: httpx.Client) -> None:
+    for method, path, status in [("GET", "/nowhere", 404), ("DELETE", "/api/kpi/events", 405)]:
+        answer = service.request(method, path)
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == status
+
+
+def test_an_error_nobody_expected_is_a_500_that_tells_nothing(
+    production: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("secret insides")
+
+    monkeypatch.setattr("golive.go_live.read", fail)
+    with serving(production, anonymous=frozenset({"read"})) as client:
+        answer = client.get(f"{STATE}/state")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "secret" not in answer.text
+
+
+def test_readiness_is_about_the_store_and_never_about_the_gate(sqlite_url: str) -> None:
+    with serving_app(create_app(sqlite_url)) as client:
+        governance.engine_for(sqlite_url)
+        unready = client.get("/readyz")
+        assert (unready.status_code, "tables" in unready.text) == (503, True)
+        database.upgrade(database.normalise_url(sqlite_url))
+        assert client.get("/readyz").json() == {"status": "ok", "detail": None}
+        go_live.engage_kill_switch(sqlite_url, actor="ops", reason="now")
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_broken_audit_chain_blocks_and_is_found_by_the_service_itself(
+    production: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOLIVE_SPOOL_DIR", str(tmp_path / "spool"))
+    for number in range(120):
+        go_live.engage_kill_switch(production, actor="ops", reason=f"{number}")
+    go_live.release_kill_switch(production, actor="ops", reason="done")
+    with governance.engine_for(production).begin() as connection:
+        connection.execute(text("UPDATE governance_audit SET reason = 'forged' WHERE id = 3"))
+    with serving(production, anonymous=frozenset({"runbook"}), audit_interval_s=1) as client:
+        wait_until(lambda: client.get(f"{RUNBOOK}/gate").json()["blockers"] == ["audit_chain_intact"], 10)
+        [blocker] = client.get(f"{RUNBOOK}/status").json()["blockers"]
+    assert re.search(r"row 3\b", blocker["message"])
+    assert blocker["detail"]["broken_id"] == 3

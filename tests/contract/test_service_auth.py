@@ -1,0 +1,369 @@
+"""Who may do what over HTTP, and who is said to have done it."""
+
+import datetime as dt
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from golive import database, governance, tokens
+from golive.api import create_app, limits, router
+from golive.api.production import ProductionMiddleware
+from golive.errors import ConfigurationError, InvalidArgument
+from golive.models.base import utc_now
+from golive.settings import ServiceSettings
+from tests.support.proxy import proxied
+from tests.support.service import JSON, audited, bearer, serving, serving_app, token, wait_until
+
+SAFE = {"GET", "HEAD", "OPTIONS"}
+OPEN = {"/livez", "/readyz", "/api/openapi.json", "/api/docs", "/docs/oauth2-redirect"}
+
+NEEDED = {
+    "/api/governance/regression/kpi": "ingest",
+    "/api/governance/runbook/gate/flagger": "read",  # a POST because Flagger posts; it only reads
+}
+"""What a mutating route needs that needs no `operate`."""
+
+
+def routes(app: FastAPI) -> list[tuple[str, str]]:
+    """Return method and path of every route, walked."""
+    return [
+        (method, context.path or "")
+        for context in iter_route_contexts(app.routes)
+        for method in sorted(context.methods or ())
+        if method != "HEAD"
+    ]
+
+
+def url_of(path: str) -> str:
+    return path.replace("{correlation_id}", "deal_1")
+
+
+@pytest.fixture
+def service(production: str) -> Iterator[httpx.Client]:
+    with serving(production) as client:
+        yield client
+
+
+def test_every_mutating_route_is_refused_without_a_fitting_token(
+    production: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FAILURES_PER_MINUTE", 10_000)
+    app = create_app(production)
+    mutating = [(method, path) for method, path in routes(app) if method not in SAFE]
+    assert {path for _, path in mutating} >= {
+        "/api/governance/go-live/enable",
+        "/api/governance/go-live/disable",
+        "/api/governance/go-live/kill-switch/engage",
+        "/api/governance/go-live/kill-switch/release",
+        "/api/governance/regression/kpi",
+    }
+    secret = tokens.create(production, name="gone", scopes=tokens.SCOPES, actor="test")
+    tokens.revoke(production, "gone", actor="test", reason="lost")
+    late = tokens.create(
+        production,
+        name="late",
+        scopes=tokens.SCOPES,
+        actor="test",
+        expires_at=utc_now() + dt.timedelta(seconds=0.2),
+    )
+    time.sleep(0.3)
+    refused = [
+        {},
+        bearer("golive_" + "x" * 43),
+        bearer(secret),
+        bearer(late),
+        {"Authorization": "Basic eA=="},
+    ]
+    small = {scope: token(production, scope, name=scope) for scope in tokens.SCOPES}
+    before = audited(production)
+    with serving_app(app) as client:
+        for method, path in mutating:
+            for headers in refused:
+                for content in ("{}", "not json", '{"reason": "x", "version": 1}'):
+                    answer = client.request(method, url_of(path), content=content, headers=JSON | headers)
+                    assert answer.status_code == 401, (method, path, headers)
+                    assert answer.headers["www-authenticate"].startswith("Bearer")
+                    assert answer.headers["content-type"] == "application/problem+json"
+            for scope in {"read", "ingest", "operate"} - {NEEDED.get(path, "operate")}:
+                answer = client.request(method, url_of(path), json={"reason": "x"}, headers=small[scope])
+                assert answer.status_code == 403, (method, path, scope)
+                assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+    assert audited(production) == before
+
+
+def test_every_reading_route_needs_a_token_unless_the_operator_says_otherwise(production: str) -> None:
+    app = create_app(production)
+    reading = [path for method, path in routes(app) if method == "GET" and path not in OPEN]
+    assert len(reading) >= 8
+    with serving_app(app) as client:
+        for path in reading:
+            if not path.startswith("/api/docs"):
+                assert client.get(url_of(path)).status_code == 401, path
+    anonymous = frozenset({"runbook", "metrics", "read"})
+    with serving(production, anonymous=anonymous) as client:
+        for path in reading:
+            assert client.get(url_of(path)).status_code == 200, path
+        assert client.post("/api/governance/go-live/disable", json={"reason": "x"}).status_code == 401
+
+
+def test_a_routers_routes_are_as_guarded_in_another_application(
+    production: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = FastAPI()
+    app.include_router(router, prefix="/api")
+    with serving_app(app) as client:
+        for method, path in routes(app):
+            if "/governance" in path or "/kpi" in path:
+                assert client.request(method, url_of(path)).status_code == 401, path
+
+
+def test_the_gates_own_doors_stay_open_behind_the_middleware(production: str) -> None:
+    app = FastAPI()
+    app.include_router(router, prefix="/api")
+    app.add_middleware(ProductionMiddleware, db=production)
+    headers = token(production, "operate", "read")
+    with serving_app(app) as client:
+        path = "/api/governance/go-live/kill-switch"
+        assert client.post(f"{path}/engage", json={"reason": "now"}, headers=headers).status_code == 200
+        assert (
+            client.post(f"{path}/release", json={"reason": "ok", "version": 2}, headers=headers).status_code
+            == 200
+        )
+
+
+def test_who_changed_something_is_taken_from_the_credential(service: httpx.Client, production: str) -> None:
+    headers = token(production, "operate", name="alice")
+    path = "/api/governance/go-live/kill-switch/engage"
+    for field in ("changed_by", "actor", "principal"):
+        refused = service.post(path, json={"reason": "now", field: "bob"}, headers=headers)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["field"] == field
+    answer = service.post(
+        path, json={"reason": "now"}, headers=headers | {"X-Forwarded-User": "bob", "From": "bob"}
+    )
+    assert answer.json()["changed_by"] == "token:alice"
+    assert audited(production)[-1]["actor"] == "token:alice"
+
+
+def test_a_revoked_token_is_refused_within_a_second_or_so(service: httpx.Client, production: str) -> None:
+    headers = token(production, "read", name="leaver")
+    path = "/api/governance/go-live/state"
+    assert service.get(path, headers=headers).status_code == 200
+    tokens.revoke(production, "leaver", actor="test", reason="left")
+    wait_until(lambda: service.get(path, headers=headers).status_code == 401, 1.5)
+
+
+def test_only_hashes_are_kept(production: str) -> None:
+    secret = tokens.create(production, name="one", scopes=["read"], actor="test")
+    with governance.reading(production) as connection:
+        dump = str(connection.exec_driver_sql("SELECT * FROM api_token").all())
+        trail = str(connection.exec_driver_sql("SELECT * FROM governance_audit").all())
+    assert secret not in dump + trail
+    assert secret[10:] not in dump + trail
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": "taken"}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"name": "x" * 65}, "name"),
+        ({"scopes": []}, "scope"),
+        ({"scopes": ["read", "admin"]}, "scope"),
+        ({"expires_at": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}, "expires_at"),
+    ],
+)
+def test_a_token_that_cannot_be_is_refused_and_nothing_is_written(
+    production: str, change: dict[str, Any], field: str
+) -> None:
+    tokens.create(production, name="taken", scopes=["read"], actor="test")
+    before = audited(production)
+    with pytest.raises(InvalidArgument) as caught:
+        tokens.create(production, **{"name": "new", "scopes": ["read"], "actor": "test"} | change)
+    assert caught.value.field == field
+    assert audited(production) == before
+    with pytest.raises(InvalidArgument, match="name"):
+        tokens.revoke(production, "nobody", actor="test", reason="x")
+
+
+def test_guessing_is_slowed_down_and_does_not_lock_out_who_is_known(
+    service: httpx.Client, production: str
+) -> None:
+    headers = token(production, "read")
+    path = "/api/governance/go-live/state"
+    assert service.get(path, headers=headers).status_code == 200
+    statuses = [service.get(path, headers=bearer(f"golive_{n}")).status_code for n in range(40)]
+    assert statuses[:30] == [401] * 30
+    assert statuses[-1] == 429
+    time.sleep(1.1)  # past what is taken without asking
+    assert service.get(path, headers=headers).status_code == 200
+
+
+def test_requests_are_bounded_per_credential(production: str) -> None:
+    one, two = token(production, "read", name="one"), token(production, "read", name="two")
+    with serving(production, requests_per_minute=5) as client:
+        path = "/api/governance/go-live/state"
+        statuses = [client.get(path, headers=one).status_code for _ in range(7)]
+        assert sorted(statuses) == [200] * 5 + [429] * 2 or statuses.count(200) > 5  # a minute may begin
+        refused = client.get(path, headers=one)
+        if refused.status_code == 429:
+            assert int(refused.headers["retry-after"]) <= 61
+        assert client.get(path, headers=two).status_code == 200
+        assert client.get("/livez").status_code == 200
+
+
+def test_while_the_store_is_away_a_known_token_still_reads_and_never_operates(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    monkeypatch.setenv("GOLIVE_DATABASE_DEADLINE_SECONDS", "0.5")
+    with proxied(postgres_url) as (proxy, url):
+        known = token(url, "read", "operate", name="known")
+        unknown = token(url, "read", name="unknown")
+        with serving(url) as client:
+            path = "/api/governance/runbook/gate"
+            assert client.get(path, headers=known).status_code in (200, 412)
+            proxy.mode = "hang"
+            time.sleep(1.1)
+            assert client.get(path, headers=known).status_code == 412
+            scrape = client.get("/metrics", headers=known)
+            assert "golive_runbook_ok_to_enable_go_live 0.0" in scrape.text
+            assert client.get(path, headers=unknown).status_code == 503
+            engage = client.post(
+                "/api/governance/go-live/kill-switch/engage", json={"reason": "x"}, headers=known
+            )
+            assert engage.status_code in (403, 503)
+            proxy.mode = "pass"
+            wait_until(
+                lambda: (
+                    client.post(
+                        "/api/governance/go-live/kill-switch/engage", json={"reason": "x"}, headers=known
+                    ).status_code
+                    == 200
+                )
+            )
+        governance.engine_for(url).dispose()
+
+
+class Issuer:
+    """An OpenID Connect issuer on loopback, with one key."""
+
+    def __init__(self) -> None:
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.asked: list[str] = []
+        self.works = True
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                documents = {
+                    "/.well-known/openid-configuration": {
+                        "issuer": outer.url,
+                        "jwks_uri": f"{outer.url}/keys",
+                    },
+                    "/keys": {"keys": [outer.jwk()]},
+                }
+                body = json.dumps(documents[self.path]).encode() if outer.works else b"{}"
+                self.send_response(200 if outer.works else 500)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def jwk(self) -> dict[str, Any]:
+        made: dict[str, Any] = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
+        return made | {"kid": "k1", "use": "sig", "alg": "RS256"}
+
+    def sign(
+        self, key: Any = None, algorithm: str = "RS256", kid: str = "k1", **claims: Any
+    ) -> dict[str, str]:
+        now = int(time.time())
+        given = {"iss": self.url, "aud": "golive", "sub": "carol", "scope": "openid operate", "exp": now + 60}
+        content = {name: value for name, value in (given | claims).items() if value is not None}
+        return bearer(jwt.encode(content, key or self.key, algorithm=algorithm, headers={"kid": kid}))
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    made = Issuer()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+ENGAGE = "/api/governance/go-live/kill-switch/engage"
+
+
+def test_an_issuers_tokens_are_taken_and_only_genuine_ones(production: str, issuer: Issuer) -> None:
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = issuer.key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    past = int(time.time()) - 3600
+    claims = issuer.sign()["Authorization"].split()[1].split(".")[1].encode()
+    unsigned = jwt.utils.base64url_encode(b'{"alg":"none","kid":"k1"}') + b"." + claims + b"."
+    with serving(production, oidc_issuer=issuer.url, oidc_audience="golive") as client:
+
+        def status(headers: dict[str, str]) -> int:
+            return client.post(ENGAGE, json={"reason": "x"}, headers=headers).status_code
+
+        assert status(issuer.sign()) == 200
+        assert status(issuer.sign(scope=None, scp=["operate"])) == 200
+        assert audited(production)[-1]["actor"] == "oidc:carol"
+        assert status(issuer.sign(scope="read")) == 403
+        forged = [
+            issuer.sign(key=other),
+            issuer.sign(exp=past),
+            issuer.sign(exp=None),
+            issuer.sign(sub=None),
+            issuer.sign(aud="another"),
+            issuer.sign(iss="http://127.0.0.1:1"),
+            issuer.sign(sub="x" * 300),
+            issuer.sign(sub="new\nline"),
+            bearer(unsigned.decode()),
+            issuer.sign(kid="unknown"),
+            bearer("not.a.token"),
+        ]
+        assert [status(headers) for headers in forged] == [401] * len(forged)
+        # The public key as the secret of an HMAC: the classic confusion.
+        header = jwt.utils.base64url_encode(b'{"alg":"HS256","kid":"k1"}')
+        signed = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
+        signature = jwt.utils.base64url_encode(signed.sign(header + b"." + claims, public))
+        assert status(bearer(b".".join([header, claims, signature]).decode())) == 401
+    assert issuer.asked.count("/keys") <= 2, "an unknown key id makes the service fetch again and again"
+
+
+def test_an_issuer_that_is_away_is_503_and_does_not_keep_golives_own_tokens_waiting(
+    production: str, issuer: Issuer
+) -> None:
+    own = token(production, "operate")
+    issuer.works = False
+    with serving(production, oidc_issuer=issuer.url, oidc_audience="golive") as client:
+        for _ in range(20):
+            assert client.post(ENGAGE, json={"reason": "x"}, headers=issuer.sign()).status_code == 503
+        assert len(issuer.asked) <= 2
+        assert client.post(ENGAGE, json={"reason": "x"}, headers=own).status_code == 200
+
+
+def test_an_issuer_over_plain_http_is_refused(production: str) -> None:
+    for issuer in ("http://issuer.example", "ftp://127.0.0.1", "issuer"):
+        with pytest.raises(ConfigurationError, match="GOLIVE_OIDC_ISSUER"):
+            create_app(production, ServiceSettings(oidc_issuer=issuer, oidc_audience="golive"))
