@@ -3,6 +3,8 @@
     uvicorn web:app          as ASGI, with golive's middleware
     gunicorn web:wsgi        as WSGI
 
+`/metrics` shows what all processes recorded, whichever answers.
+
 With ACKNOWLEDGED in the environment each process notes there, in a file of its own, what was acknowledged.
 What is emitted at import is emitted by the parent where gunicorn preloads.
 """
@@ -14,7 +16,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from golive.asgi import CorrelationMiddleware
+from golive.exporters.prometheus import KpiCollector, render
 from golive.kpi import kpi_success, kpi_timed_step
 
 _numbers = itertools.count()
@@ -33,7 +38,16 @@ def _record(metric: str) -> None:
     os.close(file)
 
 
+def _metrics() -> bytes:
+    registry = CollectorRegistry()
+    registry.register(KpiCollector())
+    return render(registry, "")[0]
+
+
 def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    if environ["PATH_INFO"] == "/metrics":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [_metrics()]
     _record("begun")
     time.sleep(0.01)
     _record("step")
@@ -52,11 +66,15 @@ async def _application(
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return
-    _record("begun")
-    await asyncio.sleep(0.2 if scope["path"] == "/slow" else 0.01)
-    _record("step")
+    body = str(os.getpid()).encode()
+    if scope["path"] == "/metrics":
+        body = _metrics()
+    else:
+        _record("begun")
+        await asyncio.sleep(0.2 if scope["path"] == "/slow" else 0.01)
+        _record("step")
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+    await send({"type": "http.response.body", "body": body})
 
 
 app: Any = CorrelationMiddleware(_application)
