@@ -16,7 +16,7 @@ from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session
 
 from golive import database, names, pipeline, transactions
-from golive.account import Account, Series
+from golive.account import Account, Tally
 from golive.drain import Drain
 from golive.errors import ConfigurationError, SpoolFull
 from golive.events import KpiEvent, to_json
@@ -112,7 +112,7 @@ class Pipeline:
         try:
             with self._shared.lock:
                 positions = self._spool.append_all([to_json(event) for event in events])
-                series = list(map(self._shared.count, events, positions))
+                tallies = list(map(self._shared.count, events, positions))
         except NoRoom as error:
             raise SpoolFull(f"the KPI events were not recorded: {error}") from error
         except Closed:
@@ -121,8 +121,8 @@ class Pipeline:
                 raise SpoolFull("the KPI events were not recorded: the pipeline has ended") from None
             successor.record_all(events)
             return
-        for event, counted_as in zip(events, series, strict=True):
-            self._record_duration(event, counted_as)
+        for event, tally in zip(events, tallies, strict=True):
+            self._record_duration(event, tally)
         self.drain.notify()
 
     def insert(self, session: Session, held: Sequence[KpiEvent]) -> bool:
@@ -144,8 +144,8 @@ class Pipeline:
     def publish(self, inserted: Sequence[KpiEvent]) -> None:
         if not inserted:
             return
-        for event, series in zip(inserted, self._count_committed(inserted), strict=True):
-            self._record_duration(event, series)
+        for event, tally in zip(inserted, self._count_committed(inserted), strict=True):
+            self._record_duration(event, tally)
             self.telemetry.announce(event)
 
     def undo(self, inserted: Sequence[KpiEvent]) -> None:
@@ -199,25 +199,25 @@ class Pipeline:
         line = to_json(event)
         try:
             try:
-                series = self._append(line, event)
+                tally = self._append(line, event)
             except NoRoom as error:
                 waited = self._wait_for_room(line, event) if self.settings.when_full == "block" else None
                 if waited is None:
                     self._refuse(error, may_raise)
                     return
-                series = waited
+                tally = waited
         except Closed:
             self._hand_on(event, may_raise)
             return
-        self._record_duration(event, series)
+        self._record_duration(event, tally)
         self.drain.notify()
 
-    def _append(self, line: bytes, event: KpiEvent) -> Series:
-        """Spool and count an event as one; return the labels it counts under."""
+    def _append(self, line: bytes, event: KpiEvent) -> Tally:
+        """Spool and count an event as one; return what it counts under."""
         with self._shared.lock:
             return self._shared.count(event, self._spool.append(line))
 
-    def _wait_for_room(self, line: bytes, event: KpiEvent) -> Series | None:
+    def _wait_for_room(self, line: bytes, event: KpiEvent) -> Tally | None:
         """Append as soon as there is room; return None if there was none before the deadline."""
         deadline = time.monotonic() + self.settings.block_seconds
         while time.monotonic() < deadline:
@@ -246,7 +246,7 @@ class Pipeline:
         self._spool.folder.quarantine(row.encode())
         self._shared.discard(1, names.DISCARD_REJECTED)
 
-    def _count_committed(self, committed: Sequence[KpiEvent]) -> list[Series]:
+    def _count_committed(self, committed: Sequence[KpiEvent]) -> list[Tally]:
         shared = self._successor()
         if shared is None:
             return [self.account.count(event) for event in committed]
@@ -259,9 +259,9 @@ class Pipeline:
         successor = pipeline.current()
         return None if successor is None else successor._shared
 
-    def _record_duration(self, event: KpiEvent, series: Series) -> None:
+    def _record_duration(self, event: KpiEvent, tally: Tally) -> None:
         if event.duration_ms is not None:
-            self.telemetry.record_duration(series, event.outcome, event.duration_ms / 1000)
+            self.telemetry.record_duration(tally, event.duration_ms / 1000)
 
     def _is_store(self, url: URL) -> bool:
         known = self._same_database.get(url)

@@ -4,7 +4,7 @@ import bisect
 import logging
 import threading
 from collections import Counter
-from typing import Final
+from typing import Final, NamedTuple
 
 from golive import names
 from golive.events import KpiEvent
@@ -23,12 +23,22 @@ def bucket_of(seconds: float) -> int:
     return bisect.bisect_left(DURATION_BUCKETS_S, seconds)
 
 
+class Tally:
+    """How many events of one outcome and metric there were, and the labels they count under."""
+
+    __slots__ = ("count", "outcome", "series")
+
+    def __init__(self, series: Series, outcome: str) -> None:
+        self.series = series
+        self.outcome = outcome
+        self.count = 0
+
+
 class Account:
     """Counts of one process since it started. Any thread may call any method; none blocks.
 
     Attributes:
-        events: Events that are true and durable, per (domain, metric, outcome).
-        value_sum: Sum of the values of those events, per (domain, metric).
+        value_sum: Sum of the values of the events that are true and durable, per (domain, metric).
         value_last: The latest of those values, per (domain, metric).
         discarded: Events that were not recorded, per reason.
         exported: Events this process delivered to the store.
@@ -43,25 +53,34 @@ class Account:
     def reset(self) -> None:
         """Forget everything: a forked child starts its own account."""
         self._lock = threading.RLock()
-        self.events: Counter[tuple[str, str, str]] = Counter()
         self.value_sum: dict[Series, float] = {}
         self.value_last: dict[Series, float] = {}
         self.discarded: Counter[str] = Counter()
         self.exported = 0
-        self._series: dict[Series, Series] = {}
+        self._tallies: dict[tuple[str, str, bool | None, bool], Tally] = {}
+        self._series: set[Series] = set()
         self._overflowed = False
 
-    def count(self, event: KpiEvent) -> Series:
-        """Count an event that has become true and durable; return the labels it counts under."""
+    @property
+    def events(self) -> Counter[tuple[str, str, str]]:
+        """Events that are true and durable, per (domain, metric, outcome)."""
+        counts: Counter[tuple[str, str, str]] = Counter()
         with self._lock:
-            series = self._series.get((event.domain, event.metric)) or self._admit(
-                (event.domain, event.metric)
-            )
-            self.events[*series, event.outcome] += 1
+            for tally in self._tallies.values():
+                counts[*tally.series, tally.outcome] += tally.count
+        return counts
+
+    def count(self, event: KpiEvent) -> Tally:
+        """Count an event that has become true and durable; return what it counts under."""
+        key = (event.domain, event.metric, event.success, event.value is None)
+        with self._lock:
+            tally = self._tallies.get(key) or self._tally(event)
+            tally.count += 1
             if event.value is not None:
+                series = tally.series
                 self.value_sum[series] = self.value_sum.get(series, 0.0) + event.value
                 self.value_last[series] = event.value
-            return series
+            return tally
 
     def discard(self, count: int, reason: str) -> None:
         """Count events that were not recorded; `reason` is one of `names.DISCARD_*`."""
@@ -73,20 +92,28 @@ class Account:
         with self._lock:
             self.exported += count
 
-    def snapshot(self) -> "Account":
+    def snapshot(self) -> "Snapshot":
         """Return a copy that stands still."""
         with self._lock:
-            copy = Account(self.max_series)
-            copy.events.update(self.events)
-            copy.value_sum.update(self.value_sum)
-            copy.value_last.update(self.value_last)
-            copy.discarded.update(self.discarded)
-            copy.exported = self.exported
-            return copy
+            return Snapshot(
+                self.events,
+                dict(self.value_sum),
+                dict(self.value_last),
+                Counter(self.discarded),
+                self.exported,
+            )
 
-    def _admit(self, pair: Series) -> Series:
-        if len(self._series) < self.max_series:
-            self._series[pair] = pair
+    def _tally(self, event: KpiEvent) -> Tally:
+        series = self._admit(event)
+        key = (*series, event.success, event.value is None)
+        if key not in self._tallies:
+            self._tallies[key] = Tally(series, event.outcome)
+        return self._tallies[key]
+
+    def _admit(self, event: KpiEvent) -> Series:
+        pair = (event.domain, event.metric)
+        if pair in self._series or len(self._series) < self.max_series:
+            self._series.add(pair)
             return pair
         if not self._overflowed:
             self._overflowed = True
@@ -95,6 +122,16 @@ class Account:
                 "GOLIVE_MAX_SERIES sets the limit", self.max_series, *pair, names.OVERFLOW,
             )  # fmt: skip
         return _OVERFLOW
+
+
+class Snapshot(NamedTuple):
+    """An account at one moment; its fields are those of `Account`."""
+
+    events: Counter[tuple[str, str, str]]
+    value_sum: dict[Series, float]
+    value_last: dict[Series, float]
+    discarded: Counter[str]
+    exported: int
 
 
 _OVERFLOW: Series = (names.OVERFLOW, names.OVERFLOW)

@@ -23,6 +23,7 @@ CHUNK: Final = 1 << 16
 Key = tuple[str, ...]
 """What a record is about: its kind, then its labels."""
 
+_pack: Final = CELL.pack
 _MAGIC: Final = b"golive\x00\x01"
 _USED: Final = slice(8, 16)
 _HEADER: Final = 16
@@ -31,18 +32,18 @@ _INT64: Final = struct.Struct("<q")
 
 
 class Cell:
-    """16 bytes of the file and what they mean: a number with a mark beside it.
+    """16 bytes of the file and what they mean: a number with a mark beside it, or neither.
 
     Attributes:
         value: The number.
         mark: What the record's kind says: a position, or a time.
-        raw: The bytes.
     """
 
-    __slots__ = ("_memory", "_place", "mark", "raw", "value")
+    __slots__ = ("_memory", "_place", "_raw", "mark", "value")
 
     def __init__(self) -> None:
         self._memory: bytearray | mmap.mmap
+        self._raw: bytes | None = None
         self.leave()
         self.set(0.0, 0)
 
@@ -50,16 +51,21 @@ class Cell:
         """Write both, as one."""
         self.value = value
         self.mark = mark
-        self.raw = self._memory[self._place] = CELL.pack(value, mark)
+        self._memory[self._place] = _pack(value, mark)
 
     def set_raw(self, raw: bytes) -> None:
         """Write 16 bytes as they are."""
-        self.raw = self._memory[self._place] = raw
+        self._raw = self._memory[self._place] = raw
+
+    @property
+    def content(self) -> bytes:
+        """What the file has, or will have."""
+        return self._raw or _pack(self.value, self.mark)
 
     def place(self, memory: mmap.mmap, at: int) -> None:
         """Live in the file from now on."""
         self._memory, self._place = memory, slice(at, at + CELL.size)
-        self._memory[self._place] = self.raw
+        self._memory[self._place] = self.content
 
     def leave(self) -> None:
         """Be written to nowhere from now on."""
@@ -87,7 +93,7 @@ class CellFile:
         Raises:
             OSError: The disk is full; nothing was added.
         """
-        raw = encode(key, [cell.raw for cell in cells])
+        raw = encode(key, [cell.content for cell in cells])
         if self._used % CHUNK + len(raw) > CHUNK:
             self._used += CHUNK - self._used % CHUNK
         if self._used >= len(self._chunks) * CHUNK:

@@ -32,7 +32,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from golive.account import DURATION_BUCKETS_S, Account, Series, bucket_of
+from golive.account import DURATION_BUCKETS_S, Account, Tally, bucket_of
 from golive.cells import Cell, CellFile, Key
 from golive.events import KpiEvent
 
@@ -87,7 +87,8 @@ class SharedAccount:
         self._account = account
         self._records: dict[Key, list[Cell]] = {}
         self._homeless: list[Key] = []
-        self._counts: dict[tuple[str, Series, str], list[Cell]] = {}
+        # By what is counted along, for that is found already.
+        self._counts: dict[str, dict[Tally, list[Cell]]] = {"": {}, TX: {}}
         self._intents: dict[int, list[Cell]] = {}
         self._free_intents: list[list[Cell]] = []
         self._intents_made = 0
@@ -97,10 +98,37 @@ class SharedAccount:
         self._complained = False
         self._house()
 
-    def count(self, event: KpiEvent, position: int) -> Series:
-        """Count an event of the spool, whose line ends at `position`; return the labels it counts under."""
-        with self.lock:
-            return self._count("", event, position)
+    def count(self, event: KpiEvent, position: int, way: str = "") -> Tally:
+        """Count an event that is true and durable; return what it counts under. The lock must be held.
+
+        Args:
+            event: The event.
+            position: Where its line in the spool ends, or its number in the sequence.
+            way: How it came: empty for the spool, `TX` for a transaction.
+        """
+        tally = self._account.count(event)
+        counts = self._counts[way]
+        cells = counts.get(tally)
+        if cells is None:
+            cells = counts[tally] = self._cells((way + EVENTS, *tally.series, tally.outcome))
+        count, trace, stamp = cells
+        count.set(count.value + 1, position)
+        if event.value is not None:
+            total, last = self._cells((way + VALUES, *tally.series))
+            total.set(total.value + event.value, position)
+            if event.created_ns >= last.mark:
+                last.set(event.value, event.created_ns)
+        seconds = math.nan
+        if event.duration_ms is not None:
+            seconds = event.duration_ms / 1000
+            durations = self._cells((way + DURATIONS, *tally.series, tally.outcome))
+            bucket, total = durations[bucket_of(seconds)], durations[-1]
+            bucket.set(bucket.value + 1, position)
+            total.set(total.value + seconds, position)
+        if event.sampled and event.created_ns - stamp.mark > _EXEMPLAR_EVERY_NS:
+            trace.set_raw(bytes.fromhex(event.trace_id or ""))
+            stamp.set(seconds, event.created_ns)
+        return tally
 
     def intend(self, events: Sequence[KpiEvent]) -> None:
         """Note that a transaction is about to commit these events."""
@@ -113,8 +141,8 @@ class SharedAccount:
                     self._intents[event.id] = intent
                 intent[0].set(len(noted), 0)
 
-    def count_committed(self, events: Sequence[KpiEvent]) -> list[Series]:
-        """Count events of a committed transaction; return the labels each counts under."""
+    def count_committed(self, events: Sequence[KpiEvent]) -> list[Tally]:
+        """Count events of a committed transaction; return what each counts under."""
         counted = []
         with self.lock:
             for intent, group in groupby(events, lambda event: self._intents.pop(event.id, None)):
@@ -123,7 +151,7 @@ class SharedAccount:
                     intent[0].set(len(noted), self._sequence + 1)
                 for event in noted:
                     self._sequence += 1
-                    counted.append(self._count(TX, event, self._sequence))
+                    counted.append(self.count(event, self._sequence, TX))
                 if intent is not None:
                     self._free(intent)
         return counted
@@ -178,31 +206,6 @@ class SharedAccount:
         """Let go of the parent's file after a fork; without the lock, which the parent may have held."""
         self.closed = True
         self._let_go()
-
-    def _count(self, way: str, event: KpiEvent, position: int) -> Series:
-        series = self._account.count(event)
-        outcome = event.outcome
-        cells = self._counts.get((way, series, outcome))
-        if cells is None:
-            cells = self._counts[way, series, outcome] = self._cells((way + EVENTS, *series, outcome))
-        count, trace, stamp = cells
-        count.set(count.value + 1, position)
-        if event.value is not None:
-            total, last = self._cells((way + VALUES, *series))
-            total.set(total.value + event.value, position)
-            if event.created_ns >= last.mark:
-                last.set(event.value, event.created_ns)
-        seconds = math.nan
-        if event.duration_ms is not None:
-            seconds = event.duration_ms / 1000
-            durations = self._cells((way + DURATIONS, *series, outcome))
-            bucket, total = durations[bucket_of(seconds)], durations[-1]
-            bucket.set(bucket.value + 1, position)
-            total.set(total.value + seconds, position)
-        if event.sampled and event.created_ns - stamp.mark > _EXEMPLAR_EVERY_NS:
-            trace.set_raw(bytes.fromhex(event.trace_id or ""))
-            stamp.set(seconds, event.created_ns)
-        return series
 
     def _new_intent(self) -> list[Cell]:
         self._intents_made += 1

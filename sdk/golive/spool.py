@@ -187,13 +187,14 @@ class Spool:
             NoRoom: The spool or the disk is full; nothing was written.
             Closed: `close` was called before.
         """
+        framed = b"%08x %b\n" % (zlib.crc32(line), line)
         with self._mutex:
-            self._write(_framed(line), 1)
-            return _place(self._number, self._size)
+            self._write(framed, 1)
+            return self._number << 32 | self._size
 
     def append_all(self, lines: Sequence[bytes]) -> list[int]:
         """Write several events, all or none of them; return where each ends. Raises as `append` does."""
-        framed = [_framed(line) for line in lines]
+        framed = [b"%08x %b\n" % (zlib.crc32(line), line) for line in lines]
         whole = b"".join(framed)
         with self._mutex:
             self._write(whole, len(framed))
@@ -280,10 +281,6 @@ class Spool:
         self._file, self._number = file, self._number + 1
         self._size = 0
         self.measure()
-
-
-def _framed(line: bytes) -> bytes:
-    return b"%08x %b\n" % (zlib.crc32(line), line)
 
 
 def _place(segment: int, offset: int) -> int:

@@ -14,7 +14,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from opentelemetry.trace import TracerProvider
 
 from golive import names, otel_logs
-from golive.account import DURATION_BUCKETS_S, Account, Series
+from golive.account import DURATION_BUCKETS_S, Account, Series, Tally
 from golive.correlation import stamp_spans_of
 from golive.events import KpiEvent
 from golive.otel_logs import LoggerProvider
@@ -59,9 +59,9 @@ class Telemetry:
                 self._announce_failed = True
                 _log.exception("an OpenTelemetry log processor raised on a KPI event; said once")
 
-    def record_duration(self, series: Series, outcome: str, seconds: float) -> None:
+    def record_duration(self, tally: Tally, seconds: float) -> None:
         """Record the duration of a timed step."""
-        self._durations.record(seconds, _labels(series, outcome))
+        self._durations.record(seconds, _labels(tally.series, tally.outcome))
 
 
 class _Instruments:

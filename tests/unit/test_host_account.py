@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from golive import cells, host_account, shared_account
 from golive.account import DURATION_BUCKETS_S, Account
-from golive.cells import CELL, CHUNK, Cell, CellFile, decode_file, encode_file
+from golive.cells import CELL, CHUNK, Cell, CellFile, Key, decode_file, encode_file
 from golive.events import KpiEvent, to_json
 from golive.shared_account import SharedAccount
 from golive.spool import Spool
@@ -121,6 +121,10 @@ def test_whatever_store_a_kill_strikes_at_every_true_event_counts_once(
         if left < 0:
             raise Killed
 
+    def set_raw(self: Cell, raw: bytes) -> None:
+        strike()
+        original_raw(self, raw)
+
     def set_(self: Cell, value: float, mark: int) -> None:
         strike()
         original(self, value, mark)
@@ -130,7 +134,7 @@ def test_whatever_store_a_kill_strikes_at_every_true_event_counts_once(
         store: dict[int, KpiEvent] = {}
         process = Process(root, store)
         patch.setattr(Cell, "set", set_)
-        patch.setattr(Cell, "set_raw", lambda self, raw: (strike(), original_raw(self, raw)))
+        patch.setattr(Cell, "set_raw", set_raw)
         number = 0
         try:
             for act, count, metric, value, duration in planned:
@@ -293,7 +297,7 @@ def test_a_cell_file_grows_and_is_read_back(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=300), st.integers(0, 200))
 def test_a_damaged_cell_file_is_read_as_far_as_it_goes(damage: bytes, at: int) -> None:
-    records = {("kind", str(number)): [CELL.pack(number, 0)] for number in range(5)}
+    records: dict[Key, list[bytes]] = {("kind", str(number)): [CELL.pack(number, 0)] for number in range(5)}
     content = encode_file(records)
     found = decode_file(content[:at] + damage + content[at + len(damage) :])
     assert all(isinstance(key, tuple) for key in found)
