@@ -30,7 +30,7 @@ from golive.shared_account import (
     VALUES,
 )
 
-__all__ = ["Counted", "Durations", "Exemplar", "HostAccount", "read", "retire", "take_over"]
+__all__ = ["Counted", "Durations", "Exemplar", "HostAccount", "Values", "read", "retire", "take_over"]
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +65,15 @@ class Durations(NamedTuple):
     total_s: float
 
 
+class Values(NamedTuple):
+    """The values of the events of a metric."""
+
+    events: int
+    total: float
+    last: float
+    """The one that happened last."""
+
+
 class Counted(NamedTuple):
     """How often something happened, and when it last did, in Unix time."""
 
@@ -78,8 +87,7 @@ class HostAccount:
 
     events: dict[Labels, int] = field(default_factory=dict)
     exemplars: dict[Labels, Exemplar] = field(default_factory=dict)
-    value_sum: dict[Series, float] = field(default_factory=dict)
-    value_last: dict[Series, float] = field(default_factory=dict)
+    values: dict[Series, Values] = field(default_factory=dict)
     durations: dict[Labels, Durations] = field(default_factory=dict)
     discarded: dict[str, Counted] = field(default_factory=dict)
     exported: int = 0
@@ -232,11 +240,11 @@ def _merge(total: _Records, more: Iterable[tuple[Key, list[bytes]]]) -> None:
         if known is None or len(known) != len(cells):
             total[key] = list(cells)
         elif key[0] == EVENTS:
-            newest = max(known, cells, key=lambda record: CELL.unpack(record[2])[1])
+            newest = max(known, cells, key=lambda record: _mark(record[2]))
             total[key] = [_sum(known[0], cells[0]), *newest[1:]]
         elif key[0] == VALUES:
-            newest_last = max(known[1], cells[1], key=lambda cell: CELL.unpack(cell)[1])
-            total[key] = [_sum(known[0], cells[0]), newest_last]
+            last = max(known[2], cells[2], key=_mark)
+            total[key] = [_sum(known[0], cells[0]), _sum(known[1], cells[1]), last]
         elif key[0] == BACKLOG:
             total[key] = [_backlog(known[0], cells[0])]
         else:
@@ -337,9 +345,10 @@ def _count(records: _Records, way: str, event: KpiEvent, position: int) -> None:
     add((way + EVENTS, *series, outcome), 0, 1)
     if event.value is not None:
         values = (way + VALUES, *series)
-        add(values, 0, event.value)
-        if _mark(records[values][1]) < event.created_ns:
-            records[values][1] = CELL.pack(event.value, event.created_ns)
+        add(values, 0, 1)
+        add(values, 1, event.value)
+        if _mark(records[values][2]) < event.created_ns:
+            records[values][2] = CELL.pack(event.value, event.created_ns)
     if event.duration_ms is not None:
         seconds = event.duration_ms / 1000
         durations = (way + DURATIONS, *series, outcome)
@@ -364,8 +373,8 @@ def _typed(records: _Records) -> HostAccount:
                         cells[1].hex(), None if math.isnan(seconds) else seconds, at / 1e9
                     )
             case "values", [domain, metric]:
-                host.value_sum[domain, metric] = value
-                host.value_last[domain, metric] = CELL.unpack(cells[1])[0]
+                total, last = (CELL.unpack(cell)[0] for cell in cells[1:])
+                host.values[domain, metric] = Values(int(value), total, last)
             case "durations", [domain, metric, outcome]:
                 *buckets, total = (CELL.unpack(cell)[0] for cell in cells)
                 host.durations[domain, metric, outcome] = Durations([int(count) for count in buckets], total)

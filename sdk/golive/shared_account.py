@@ -11,7 +11,7 @@ before the commit, so that the store can be asked for it. `golive.host_account` 
 | record | cells |
 | --- | --- |
 | events, domain, metric, outcome | count, position · trace id · duration in seconds or NaN, when |
-| values, domain, metric | sum, position · last value, when |
+| values, domain, metric | count, position · sum, position · last value, when |
 | durations, domain, metric, outcome | count of each bucket, position · sum of seconds, position |
 | tx.events, tx.values, tx.durations | the same of business transactions, with a number for position |
 | intent, number | how many ids follow, number of the first one once they are being counted · id · id … |
@@ -51,7 +51,7 @@ INTENT: Final = "intent"
 INTENT_IDS: Final = 16
 
 _EXEMPLAR_EVERY_NS: Final = 1_000_000_000
-_COUNTS: Final = {EVENTS: 3, VALUES: 2, DURATIONS: len(DURATION_BUCKETS_S) + 2}
+_COUNTS: Final = {EVENTS: 3, VALUES: 3, DURATIONS: len(DURATION_BUCKETS_S) + 2}
 CELLS: Final = {
     **_COUNTS,
     **{TX + kind: cells for kind, cells in _COUNTS.items()},
@@ -62,7 +62,7 @@ CELLS: Final = {
     BACKLOG: 1,
 }
 """How many cells a record of each kind has."""
-_POSITIONED: Final = {EVENTS: 1, VALUES: 1, DURATIONS: _COUNTS[DURATIONS]}
+_POSITIONED: Final = {EVENTS: 1, VALUES: 2, DURATIONS: _COUNTS[DURATIONS]}
 """How many cells of a record, from the first on, have a position for a mark."""
 
 
@@ -114,7 +114,8 @@ class SharedAccount:
         count, trace, stamp = cells
         count.set(count.value + 1, position)
         if event.value is not None:
-            total, last = self._cells((way + VALUES, *tally.series))
+            values, total, last = self._cells((way + VALUES, *tally.series))
+            values.set(values.value + 1, position)
             total.set(total.value + event.value, position)
             if event.created_ns >= last.mark:
                 last.set(event.value, event.created_ns)

@@ -86,7 +86,9 @@ def assert_exact(root: Path, true: Sequence[KpiEvent]) -> None:
     for one in true:
         if one.value is not None:
             sums[one.metric] += one.value  # type: ignore[assignment]
-    assert {metric: total for (_, metric), total in host.value_sum.items()} == pytest.approx(dict(sums))
+    assert {metric: values.total for (_, metric), values in host.values.items()} == pytest.approx(dict(sums))
+    valued = sum(one.value is not None for one in true)
+    assert sum(values.events for values in host.values.values()) == valued
     timed = [one for one in true if one.duration_ms is not None]
     assert sum(sum(found.buckets) for found in host.durations.values()) == len(timed)
     assert sum(found.total_s for found in host.durations.values()) == pytest.approx(
@@ -329,7 +331,7 @@ def test_the_latest_value_is_the_one_that_happened_last_on_any_process(tmp_path:
     one, other = Process(tmp_path, {}), Process(tmp_path, {})
     one.record(event(1, value=1.0, created_ns=3_000))
     other.record(event(2, value=2.0, created_ns=2_000))
-    assert host_account.read([tmp_path], MANY).value_last == {("D", "m"): 1.0}
+    assert host_account.read([tmp_path], MANY).values == {("D", "m"): (2, 3.0, 1.0)}
 
 
 def test_every_kind_of_record_has_its_cells() -> None:

@@ -41,7 +41,7 @@ def serve(
             database.upgrade(url)
         loopback = _is_loopback(host) and not settings.gate_from_environment().in_production
         _require_credentials(url, loopback)
-        settings.service_from_environment()
+        _check_issuer()
     # Workers make the application themselves, from the environment.
     os.environ[settings.DATABASE_URL] = url.render_as_string(hide_password=False)
     os.environ.setdefault(settings.ANONYMOUS, _OPEN_ON_LOOPBACK if loopback else "none")
@@ -57,6 +57,15 @@ def serve(
     )
 
 
+def _check_issuer() -> None:
+    from golive import settings
+    from golive.api.oidc import Issuer
+
+    service = settings.service_from_environment()
+    if service.oidc_issuer is not None and service.oidc_audience is not None:
+        Issuer(service.oidc_issuer, service.oidc_audience)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -65,11 +74,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _require_credentials(url: "URL", loopback: bool) -> None:
-    from golive import governance, settings, tokens
+    from golive import database, governance, settings, tokens
 
-    if settings.service_from_environment().oidc_issuer is not None:
-        return
     with governance.reading(url) as connection:
+        database.check_schema(connection)
+        if settings.service_from_environment().oidc_issuer is not None:
+            return
         known = tokens.list_tokens(connection)
     if any("operate" in token.scopes and token.usable for token in known):
         return

@@ -19,6 +19,7 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
+    SummaryMetricFamily,
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -74,15 +75,15 @@ def _events(host: HostAccount) -> Metric:
 
 
 def _values(host: HostAccount) -> Iterable[Metric]:
-    total = GaugeMetricFamily(
-        "golive_kpi_value_sum", "Sum of the values of KPI events", labels=["domain", "metric"]
+    total = SummaryMetricFamily(
+        "golive_kpi_value", "Values of KPI events: how many, and their sum", labels=["domain", "metric"]
     )
     last = GaugeMetricFamily(
         "golive_kpi_value_last", "Latest value of a KPI event", labels=["domain", "metric"]
     )
-    for series, value in sorted(host.value_sum.items()):
-        total.add_metric(series, value)
-        last.add_metric(series, host.value_last[series])
+    for series, values in sorted(host.values.items()):
+        total.add_metric(series, values.events, values.total)
+        last.add_metric(series, values.last)
     yield total
     yield last
 
