@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from golive import errors, names, redaction, settings
+from golive.api import create_app
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -19,7 +20,34 @@ README = ROOT / "README.md"
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *ROOT.glob("examples/**/*.md")])
 
-COMMANDS = ("db upgrade", "import", "replay", "kpi summary", "kpi correlation")
+COMMANDS = (
+    "db upgrade",
+    "import",
+    "replay",
+    "kpi summary",
+    "kpi correlation",
+    "serve",
+    "runbook",
+    "review",
+    "kill-switch engage",
+    "kill-switch release",
+    "kill-switch status",
+    "audit verify",
+    "token create",
+    "token list",
+    "token revoke",
+)
+
+NO_SETTING = {settings.TOKEN}
+"""Variables of the command line alone."""
+
+PIPELINE_VARIABLES = {settings.DATABASE_URL} | {
+    value
+    for name, value in vars(settings).items()
+    if name.isupper()
+    and isinstance(value, str)
+    and name.startswith(("SPOOL_", "SHUTDOWN_", "DETAIL_", "MAX_SERIES", "REDACT_"))
+}
 
 PROMETHEUS_NAMES = {
     names.KPI_EVENTS: "golive_kpi_events_total",
@@ -69,13 +97,14 @@ def test_every_error_has_a_section_under_its_code(error: type[errors.GoliveError
 
 
 def test_every_setting_has_an_environment_variable() -> None:
-    assert len(variables()) == len(fields(settings.Settings))
+    dataclasses = (settings.Settings, settings.GateSettings, settings.ServiceSettings)
+    assert len(variables() - NO_SETTING) == sum(len(fields(dataclass)) for dataclass in dataclasses)
 
 
 @pytest.mark.parametrize("document", [README, DOCS / "pipeline.md"], ids=lambda path: path.name)
 def test_every_environment_variable_is_in_the_table_with_its_default(document: Path) -> None:
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \|", document.read_text(), re.MULTILINE))
-    assert variables() <= rows.keys()
+    assert rows.keys() >= PIPELINE_VARIABLES
     default = settings.Settings()
     assert rows[settings.SPOOL_WHEN_FULL] == f"`{default.when_full}`"
     assert rows[settings.SPOOL_BLOCK_SECONDS] == f"`{default.block_seconds:g}`"
@@ -83,6 +112,50 @@ def test_every_environment_variable_is_in_the_table_with_its_default(document: P
     assert rows[settings.MAX_SERIES] == f"`{default.max_series}`"
     assert rows[settings.DETAIL_MAX_BYTES] == f"`{default.detail_max_bytes}` (64 KiB)"
     assert rows[settings.SPOOL_MAX_BYTES] == f"`{default.spool_max_bytes}` (1 GiB)"
+
+
+@pytest.mark.parametrize("document", [README, DOCS / "service.md"], ids=lambda path: path.name)
+def test_every_variable_of_the_gate_and_the_service_is_in_their_table(document: Path) -> None:
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \|", document.read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    assert named >= variables() - PIPELINE_VARIABLES
+
+
+def test_the_defaults_of_the_gate_and_the_service_are_those_documented() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \|", (DOCS / "service.md").read_text(), re.MULTILINE))
+    gate, service = settings.GateSettings(), settings.ServiceSettings()
+    for name, value in {
+        settings.RUNBOOK_INTERVAL_SECONDS: gate.runbook_interval_s,
+        settings.STATE_MAX_AGE_SECONDS: gate.state_max_age_s,
+        settings.DATABASE_DEADLINE_SECONDS: gate.database_deadline_s,
+        settings.MAX_BODY_BYTES: service.max_body_bytes,
+        settings.MAX_BATCH_EVENTS: service.max_batch_events,
+        settings.REQUESTS_PER_MINUTE: service.requests_per_minute,
+        settings.AUDIT_INTERVAL_SECONDS: service.audit_interval_s,
+    }.items():
+        assert rows[name].startswith(f"`{int(value)}`"), name
+
+
+def test_every_metric_of_a_scrape_is_documented() -> None:
+    source = "".join(
+        (ROOT / "exporters/golive/exporters" / name).read_text()
+        for name in ("prometheus.py", "prometheus_gate.py")
+    )
+    families = set(re.findall(r'"(golive_[a-z_]+)"', source))
+    assert len(families) >= 15
+    text = (DOCS / "metrics.md").read_text()
+    assert [family for family in sorted(families) if f"`{family}" not in text] == []
+
+
+def test_every_route_is_documented() -> None:
+    text = (DOCS / "service.md").read_text()
+    for path in create_app("sqlite:///none.db").openapi()["paths"]:
+        shown = path.replace("{correlation_id}", "{id}")
+        assert (
+            shown in text
+            or f"`/{shown.rsplit('/', 1)[1]}`" in text
+            or f"…/{'/'.join(shown.split('/')[-2:])}" in text
+        ), path
 
 
 def test_every_metric_is_documented_under_its_prometheus_name() -> None:
