@@ -8,8 +8,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from golive import database
+from golive import database, governance
 from tests.support.postgres import PostgresServer, PostgresUnavailable
+
+
+@pytest.fixture(autouse=True)
+def no_connection_left() -> Iterator[None]:
+    """Close what golive's own engines hold: a test has its own database, and no other needs it."""
+    yield
+    for engine in governance._engines.values():
+        engine.dispose()
+    governance._engines.clear()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -181,27 +182,37 @@ def test_with_the_database_away_everything_answers_in_time_and_no(
         }.items():
             monkeypatch.setenv(name, value)
         headers = token(url, "operate", "ingest", "read")
-        with serving(url, anonymous=frozenset({"runbook", "metrics"})) as client:
-            assert client.get(f"{RUNBOOK}/gate").status_code == 200
+        with serving(url) as client:
+            assert client.get(f"{RUNBOOK}/gate", headers=headers).status_code == 200
             assert client.get("/readyz").status_code == 200
             proxy.mode = mode
             time.sleep(1.1)
-            for _ in range(2):
-                began = time.monotonic()
-                status = client.get(f"{RUNBOOK}/status").json()
-                assert time.monotonic() - began < 4
-                assert "kill_switch_clear" in {check["id"] for check in status["blockers"]}
-                assert client.get(f"{RUNBOOK}/gate").status_code == 412
-                assert client.get(f"{RUNBOOK}/gate?view=argo").json()["data"]["verdict"] in (
-                    "fail",
-                    "inconclusive",
+            asked = [
+                ("GET", f"{RUNBOOK}/status"),
+                ("GET", f"{RUNBOOK}/gate"),
+                ("GET", f"{RUNBOOK}/gate?view=argo"),
+                ("POST", f"{RUNBOOK}/gate/flagger"),
+                ("GET", "/metrics"),
+                ("GET", "/readyz"),
+                ("GET", "/livez"),
+                ("GET", f"{STATE}/state"),
+            ]
+            began = time.monotonic()
+            with ThreadPoolExecutor(len(asked)) as pool:
+                status, gate, argo, flagger, metrics, ready, live, state = pool.map(
+                    lambda each: client.request(
+                        *each, headers=headers, json=None if each[0] == "GET" else {}
+                    ),
+                    asked,
                 )
-                assert client.post(f"{RUNBOOK}/gate/flagger", json={}).status_code == 403
-                assert "golive_runbook_ok_to_enable_go_live 0.0" in client.get("/metrics").text
-                assert client.get("/readyz").status_code == 503
-                assert client.get("/livez").status_code == 200
-                assert time.monotonic() - began < 24
-            state = client.get(f"{STATE}/state", headers=headers)
+            assert time.monotonic() - began < 5
+            assert "kill_switch_clear" in {check["id"] for check in status.json()["blockers"]}
+            assert gate.status_code == 412
+            assert argo.json()["data"]["verdict"] in ("fail", "inconclusive")
+            assert flagger.status_code == 403
+            assert "golive_runbook_ok_to_enable_go_live 0.0" in metrics.text
+            assert ready.status_code == 503
+            assert live.status_code == 200
             assert state.status_code == 503
             assert int(state.headers["retry-after"]) > 0
             assert "127.0.0.1" not in state.text
@@ -215,8 +226,12 @@ def test_with_the_database_away_everything_answers_in_time_and_no(
                 ),
                 10,
             )
-            wait_until(lambda: client.get(f"{RUNBOOK}/gate").json()["blockers"] == ["kill_switch_clear"], 10)
-        governance.engine_for(url).dispose()
+            wait_until(
+                lambda: (
+                    client.get(f"{RUNBOOK}/gate", headers=headers).json()["blockers"] == ["kill_switch_clear"]
+                ),
+                10,
+            )
 
 
 def test_an_acknowledged_kill_switch_survives_the_death_of_the_database(

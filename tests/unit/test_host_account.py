@@ -68,6 +68,11 @@ class Process:
     def find(self, ids: Sequence[int]) -> list[KpiEvent]:
         return [self.store[number] for number in ids if number in self.store]
 
+    def die(self) -> None:
+        """Let go of every file, as the kernel does for a killed process."""
+        self.account.abandon_in_child()
+        self.spool.abandon_in_child()
+
     def be_taken_over(self, max_series: int = MANY) -> None:
         folder = self.spool.folder
         host_account.take_over(folder.path, folder.last_lines())
@@ -149,6 +154,7 @@ def test_whatever_store_a_kill_strikes_at_every_true_event_counts_once(
         except Killed:
             pass
         patch.undo()
+        process.die()
         process.be_taken_over()
         assert_exact(root, [*process.spooled, *store.values()])
 
