@@ -10,12 +10,11 @@ from opentelemetry._logs import (
     Logger,
     LoggerProvider,
     LogRecord,
-    NoOpLoggerProvider,
     SeverityNumber,
     get_logger_provider,
 )
 from opentelemetry.sdk._logs import LoggerProvider as SdkLoggerProvider
-from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import (
     BatchLogRecordProcessor,
     InMemoryLogRecordExporter,
@@ -35,11 +34,8 @@ __all__ = [
     "LogRecord",
     "LogRecordExportResult",
     "LogRecordExporter",
-    "LogRecordProcessor",
     "Logger",
     "LoggerProvider",
-    "NoOpLoggerProvider",
-    "ReadWriteLogRecord",
     "ReadableLogRecord",
     "SdkLoggerProvider",
     "SeverityNumber",

@@ -205,7 +205,7 @@ def test_with_the_database_away_everything_answers_in_time_and_no(
                     ),
                     asked,
                 )
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 9  # Prometheus waits 10 by default
             assert "kill_switch_clear" in {check["id"] for check in status.json()["blockers"]}
             assert gate.status_code == 412
             assert argo.json()["data"]["verdict"] in ("fail", "inconclusive")

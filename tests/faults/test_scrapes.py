@@ -92,7 +92,13 @@ def first_worker(pid: int) -> psutil.Process:
     )
 
 
-@pytest.mark.parametrize("server", SERVERS)
+QUICK = {"uvicorn", "gunicorn, preloaded"}
+
+
+@pytest.mark.parametrize(
+    "server",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.faults) for name in SERVERS],
+)
 def test_the_scraped_total_is_that_of_all_workers_and_a_killed_one_takes_nothing_with_it(
     machine: Machine, server: str
 ) -> None:
