@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from golive import database, names, pipeline, transactions
 from golive.account import Account, Tally
-from golive.drain import Drain
+from golive.drain import SETTLE_S, Drain
 from golive.errors import ConfigurationError, SpoolFull
 from golive.events import KpiEvent, to_json
 from golive.host_account import retire
@@ -34,6 +35,13 @@ _log = logging.getLogger(__name__)
 
 _COMPLAIN_EVERY_S = 10.0
 _BLOCK_POLL_S = 0.01
+
+
+class Undecided(NamedTuple):
+    """Events of a transaction whose commit was never answered, and when to ask the store about them."""
+
+    events: Sequence[KpiEvent]
+    due: float
 
 
 class Pipeline:
@@ -61,6 +69,7 @@ class Pipeline:
         self.settings = settings
         self.account = account
         self.abandoned: queue.SimpleQueue[HeldEvents] = queue.SimpleQueue()
+        self._undecided: list[Undecided] = []
         self._same_database: dict[URL, bool] = {}
         self._complaint_due = 0.0
         self._providers = providers_from_environment()
@@ -80,7 +89,7 @@ class Pipeline:
             self._store,
             self._shared,
             self.telemetry.announce,
-            self._decide_abandoned,
+            self._decide,
             settings.max_series,
         )
         transactions.install()
@@ -152,6 +161,10 @@ class Pipeline:
         self._shared.withdraw(inserted)
         self.discard(len(inserted), names.DISCARD_ROLLBACK)
 
+    def undecided(self, inserted: Sequence[KpiEvent]) -> None:
+        if inserted:
+            self._undecided.append(Undecided(inserted, time.monotonic() + SETTLE_S))
+
     def record_now(self, held: Sequence[KpiEvent]) -> None:
         for event in held:
             self._record_durably(event, may_raise=False)
@@ -173,7 +186,7 @@ class Pipeline:
 
     def flush(self, timeout_s: float) -> bool:
         """Deliver everything now; return whether nothing is left."""
-        return self.drain.flush(timeout_s) and self.abandoned.empty()
+        return self.drain.flush(timeout_s) and self.abandoned.empty() and not self._undecided
 
     def close(self) -> None:
         """Deliver what can be delivered in `shutdown_seconds`, and leave the rest to the next process."""
@@ -182,7 +195,8 @@ class Pipeline:
         # Nobody can record between the last count and the end of the spool.
         with self._shared.lock:
             self._shared.close()
-            retired = retire(self._spool.folder.path, None, self.settings.max_series)
+            find = self._store.find if self._undecided else None
+            retired = retire(self._spool.folder.path, find, self.settings.max_series)
             self._spool.close(remove=retired and self.drain.own_pending() == 0)
         self._store.shutdown()
         for provider in self._providers:
@@ -269,13 +283,22 @@ class Pipeline:
             known = self._same_database[url] = database.same_database(url, self.url)
         return known
 
-    def _decide_abandoned(self) -> None:
-        while True:
-            try:
-                held = self.abandoned.get_nowait()
-            except queue.Empty:
-                return
-            held.end_abandoned()
+    def _decide(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.abandoned.get_nowait().end_abandoned()
+        for undecided in [each for each in self._undecided if each.due <= time.monotonic()]:
+            self._undecided.remove(undecided)
+            self._ask_about(undecided.events)
+
+    def _ask_about(self, inserted: Sequence[KpiEvent]) -> None:
+        try:
+            emitters = {found.id: found.emitter for found in self._store.find([each.id for each in inserted])}
+        except Exception:  # the store is away: its driver raises what it likes
+            self.undecided(inserted)
+            return
+        self.publish([each for each in inserted if emitters.get(each.id) == each.emitter])
+        self.undo([each for each in inserted if emitters.get(each.id) != each.emitter])
 
 
 def spool_roots(settings: Settings, url: URL) -> list[Path]:

@@ -29,7 +29,7 @@ MAX_BACKOFF_S = 30.0
 ORPHANS_EVERY_S = 5.0
 COMPLAIN_EVERY_S = 60.0
 SETTLE_S = 2.0
-"""How long after its process's death a transaction may still commit on the server."""
+"""How long after its client is gone a transaction may still commit on the server."""
 
 
 class Drain:

@@ -45,6 +45,9 @@ class Recorder(Protocol):
     def undo(self, inserted: Sequence[KpiEvent]) -> None:
         """Count events whose inserts were rolled back."""
 
+    def undecided(self, inserted: Sequence[KpiEvent]) -> None:
+        """Find out about events whose commit was sent and never answered: their rows may be there."""
+
     def record_now(self, held: Sequence[KpiEvent]) -> None:
         """Record events that are true."""
 
@@ -62,6 +65,7 @@ class HeldEvents:
         self.inserted: list[KpiEvent] = []
         self.connections: list[Connection] = []
         self.wrote: bool | None = None
+        self.undone = False
         self.finalizer: Any = None
 
     def add(self, transaction: SessionTransaction, held: KpiEvent) -> None:
@@ -84,9 +88,13 @@ class HeldEvents:
             # A connection asks for its engine's listeners when it is made: this one has none yet.
             event.listen(connection, "rollback", _before_rollback)
 
+    def end_inserted(self, inserted: Sequence[KpiEvent]) -> None:
+        """Decide on events whose rows were inserted, and no commit reported."""
+        (self.recorder.undo if self.undone else self.recorder.undecided)(inserted)
+
     def end_undecided(self) -> None:
         """Decide on what is left after an end without commit or rollback."""
-        self.recorder.undo(self.inserted)
+        self.end_inserted(self.inserted)
         undecided = self.take()
         if not undecided:
             return
@@ -117,6 +125,8 @@ _listening: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 def _before_rollback(connection: Connection) -> None:
     held, changes_before = _watched.pop(connection, (None, None))
     if held is not None:
+        # A connection that broke at the commit rolls nothing back: the server may have committed.
+        held.undone = held.undone or not connection.invalidated
         held.wrote = bool(held.wrote) or _wrote(connection, changes_before)
 
 
@@ -202,7 +212,7 @@ def _after_rollback(session: Session) -> None:
         held.recorder.discard(len(held.levels.pop(id(nested), ())), names.DISCARD_ROLLBACK)
     else:
         inserted, held.inserted = held.inserted, []
-        held.recorder.undo(inserted)
+        held.end_inserted(inserted)
         held.recorder.discard(len(held.take()), names.DISCARD_ROLLBACK)
 
 

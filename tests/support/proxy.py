@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Mode = Literal["pass", "hang", "slow", "refuse"]
+Mode = Literal["pass", "hang", "slow", "refuse", "lose commit", "lose answer"]
 """`hang`: accepts and never answers, old connections too. `slow`: each answer takes `delay_s`. `refuse`:
-resets every connection."""
+resets every connection. `lose commit`: the next COMMIT ends its connection and never arrives. `lose answer`:
+it arrives, and its connection ends before the answer does."""
 
 
 class Proxy:
@@ -61,7 +62,16 @@ class Proxy:
                     return
                 if source is server and self.mode == "slow":
                     time.sleep(self.delay_s)
+                if source is client and self.mode.startswith("lose") and b"COMMIT" in data:
+                    self._lose(data, server)
+                    return
                 (server if source is client else client).sendall(data)
+
+    def _lose(self, commit: bytes, server: socket.socket) -> None:
+        mode, self.mode = self.mode, "pass"
+        if mode == "lose answer":
+            server.sendall(commit)
+            server.recv(65536)
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:

@@ -1,0 +1,77 @@
+"""E2: where a commit is sent and never answered, the store says what became true."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, insert
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from golive import database, pipeline
+from golive.account import Account
+from golive.kpi import kpi_success
+from tests.contract.conftest import Golive
+from tests.contract.test_truth import Base, Deal, deals
+from tests.support.proxy import Mode, Proxy, proxied
+from tests.support.service import wait_until
+
+
+@pytest.fixture
+def network(postgres_url: str, tmp_path: Path, account: Account) -> Iterator[tuple[Proxy, Golive]]:
+    """A pipeline and a business that both reach their database through a proxy."""
+    database.upgrade(database.normalise_url(postgres_url))
+    with proxied(postgres_url) as (proxy, through):
+        url = database.normalise_url(through)
+        engine = create_engine(url)
+        Base.metadata.create_all(engine)
+        harness = Golive(url, tmp_path / "spool", engine)
+        harness.start()
+        yield proxy, harness
+        pipeline.shutdown()
+        engine.dispose()
+
+
+def commit_unanswered(proxy: Proxy, harness: Golive, mode: Mode, *, roll_back: bool = False) -> None:
+    with Session(harness.engine) as db:
+        db.execute(insert(Deal).values(id=1, name="one"))
+        for _ in range(20):
+            kpi_success(db, "W", "sent")
+        proxy.mode = mode
+        with pytest.raises(OperationalError):
+            db.commit()
+        if roll_back:
+            db.rollback()
+
+
+def counted() -> dict[tuple[str, str, str], int]:
+    return dict(pipeline.host_account().events)
+
+
+@pytest.mark.parametrize("roll_back", [False, True], ids=["closed", "rolled back"])
+@pytest.mark.parametrize(
+    ("mode", "true"), [("lose answer", 20), ("lose commit", 0)], ids=["committed", "not committed"]
+)
+def test_a_commit_whose_answer_was_lost_counts_as_the_store_has_it(
+    network: tuple[Proxy, Golive], mode: Mode, true: int, roll_back: bool
+) -> None:
+    proxy, harness = network
+    commit_unanswered(proxy, harness, mode, roll_back=roll_back)
+    assert counted() == {}
+    wait_until(lambda: pipeline.flush(1))
+    assert deals(harness) == (1 if true else 0)
+    assert len(harness.rows()) == len(harness.events()) == true
+    assert sum(counted().values()) == sum(pipeline.account().events.values()) == true
+    assert pipeline.account().discarded.get("rollback", 0) == 20 - true
+
+
+def test_it_is_asked_at_a_shutdown_too_and_after_an_outage(network: tuple[Proxy, Golive]) -> None:
+    proxy, harness = network
+    commit_unanswered(proxy, harness, "lose answer")
+    proxy.mode = "refuse"
+    assert not pipeline.flush(3)
+    proxy.mode = "pass"
+    pipeline.shutdown()
+    harness.start()
+    assert len(harness.rows()) == 20
+    assert sum(counted().values()) == 20
