@@ -8,12 +8,18 @@
     ├── SpoolFull                       the spool is full and the policy is `raise`
     ├── VersionConflict                 somebody else changed the state meanwhile
     ├── Blocked                         go-live cannot be enabled: the runbook has blockers
-    └── ProductionRefused (RuntimeError)  production must not act now
+    ├── ProductionRefused (RuntimeError)  production must not act now
+    ├── RiskDenied (RuntimeError)       the caps leave no room for an action
+    ├── IdempotencyConflict             a key was used before, for another request
+    ├── NotReserved (LookupError)       there is no such reservation to settle
+    ├── ReservationClosed               it was settled or released before
+    └── NotEligible (RuntimeError)      production may not use this recommendation
 
 Each class has a stable `code`; `docs/errors.md` has a section for each.
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar
 
 
@@ -109,3 +115,82 @@ class ProductionRefused(GoliveError, RuntimeError):
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
+
+
+class RiskDenied(GoliveError, RuntimeError):
+    """The risk guard denied an action; nothing was reserved.
+
+    Attributes:
+        engine: Who asked.
+        policy: Whose policy denied: the engine's, or `GLOBAL`.
+        reason: `policy_missing`, `policy_disabled`, or the cap that leaves no room, as `max_daily_exposure`.
+        limit: The cap in force, its throttle applied; None where no cap is the reason.
+        used: How much of it is used.
+        asked: How much was asked for.
+        room: How much is left.
+    """
+
+    code = "risk_denied"
+
+    def __init__(
+        self,
+        engine: str,
+        policy: str,
+        reason: str,
+        limit: Decimal | int | None = None,
+        used: Decimal | int | None = None,
+        asked: Decimal | int | None = None,
+        room: Decimal | int | None = None,
+    ) -> None:
+        self.engine = engine
+        self.policy = policy
+        self.reason = reason
+        self.limit = limit
+        self.used = used
+        self.asked = asked
+        self.room = room
+        text = f"{engine} was denied by the policy of {policy}: {reason}"
+        if limit is not None:
+            text += f" (limit {limit}, used {used}, asked {asked}, room left {room})"
+        super().__init__(text)
+
+
+class IdempotencyConflict(GoliveError):
+    """The idempotency key was used before, for a request that differs; nothing was reserved."""
+
+    code = "idempotency_conflict"
+
+
+class NotReserved(GoliveError, LookupError):
+    """There is no such reservation; nothing was booked."""
+
+    code = "not_reserved"
+
+
+class ReservationClosed(GoliveError):
+    """The reservation was settled or released before, with other figures; nothing was booked.
+
+    Attributes:
+        status: What became of it: `settled` or `released`.
+    """
+
+    code = "reservation_closed"
+
+    def __init__(self, reservation_id: int, status: str, what: str) -> None:
+        self.status = status
+        super().__init__(f"reservation {reservation_id} is {status}: {what}")
+
+
+class NotEligible(GoliveError, RuntimeError):
+    """Production may not use a recommendation.
+
+    Attributes:
+        reason: `policy_missing`, `prod_use_disabled`, `confidence_too_low`, `too_few_trials` or
+            `success_rate_too_low`.
+    """
+
+    code = "not_eligible"
+
+    def __init__(self, what: str, reason: str, explanation: str) -> None:
+        self.reason = reason
+        super().__init__(f"{what} may not be used in production: {reason} ({explanation})")

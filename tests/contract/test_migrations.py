@@ -138,10 +138,10 @@ def test_seed_rows_are_those_of_the_design(url: URL, engine: Engine) -> None:
             for policy in session.scalars(select(RiskPolicy))
         }
         assert risk == {
-            "GLOBAL": (True, 250, 1500, 0, 1000, 1),
+            "GLOBAL": (True, 250, 1500, None, 1000, 1),
             "WHOLESALE": (True, 200, 1000, 500, 500, 1),
             "CAPITAL": (True, 150, 750, 300, 250, 1),
-            "NOTIFY": (False, 0, 0, 0, 0, 1),
+            "NOTIFY": (False, 0, 0, None, 0, 1),
         }
         charter = {
             policy.domain: (
@@ -204,7 +204,7 @@ def test_adopted_settings_are_not_touched(adopted: Engine) -> None:
         assert (state.go_live_enabled, state.changed_by, state.version) == (True, "bryan", 1)
         policy = session.scalars(select(RiskPolicy).where(RiskPolicy.engine == "GLOBAL")).one()
         assert (policy.max_daily_loss, policy.max_daily_exposure) == (Decimal("99.10"), Decimal("1234.56"))
-        assert (policy.max_open_risk, policy.max_actions_per_day) == (Decimal(0), 7)
+        assert (policy.max_open_risk, policy.max_actions_per_day) == (None, 7)
         assert (policy.throttle, policy.reason) == (1.0, "tightened")
         assert policy.updated_at == seed_tables.WHEN.replace(tzinfo=dt.UTC)
         tripwire = session.scalars(

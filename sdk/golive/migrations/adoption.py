@@ -31,11 +31,12 @@ def make_or_adopt(connection: Connection, metadata: MetaData) -> None:
 def insert_missing(
     connection: Connection, table: Table, key: Sequence[str], rows: Sequence[dict[str, Any]]
 ) -> None:
-    """Insert the rows whose key is not there, and touch no other."""
+    """Insert the rows whose key is not there, and touch no other; None is the column's default."""
     there = {tuple(row) for row in connection.execute(select(*(table.c[name] for name in key)))}
     for row in rows:
         if tuple(row[name] for name in key) not in there:
-            connection.execute(insert(table).values(row))
+            given = {name: value for name, value in row.items() if value is not None}
+            connection.execute(insert(table).values(given))
 
 
 def _add_indexes(connection: Connection, table: Table) -> None:

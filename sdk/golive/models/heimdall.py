@@ -22,6 +22,8 @@ class HeimdallPolicy(Base):
     min_confidence_prod: Mapped[float] = mapped_column(Double, default=0.9, server_default=text("0.9"))
     min_sandbox_trials: Mapped[int] = mapped_column(default=50, server_default=text("50"))
     min_sandbox_success_rate: Mapped[float] = mapped_column(Double, default=0.8, server_default=text("0.8"))
+    scorecard_days: Mapped[int] = mapped_column(default=30, server_default=text("30"))
+    """How many days of trials count, today's among them."""
     prod_use_enabled: Mapped[bool] = mapped_column(default=False, server_default=false())
     changed_by: Mapped[str | None] = mapped_column(String(128))
     reason: Mapped[str | None] = mapped_column(Text)
@@ -56,7 +58,7 @@ class HeimdallRecommendation(Base):
     recommendation_json: Mapped[Any] = mapped_column(Json)
     evidence_json: Mapped[Any | None] = mapped_column(Json)
     correlation_id: Mapped[str | None] = mapped_column(String(128))
-    actor: Mapped[str | None] = mapped_column(String(64))
+    actor: Mapped[str | None] = mapped_column(String(128))
     trace_id: Mapped[str | None] = mapped_column(String(32))
     prod_eligible: Mapped[bool] = mapped_column(default=False, server_default=false())
     gate_reason: Mapped[str | None] = mapped_column(String(64))
@@ -75,7 +77,7 @@ class HeimdallEvent(Base):
     confidence: Mapped[float | None] = mapped_column(Double)
     recommendation_id: Mapped[int | None] = mapped_column(BigInteger)
     correlation_id: Mapped[str | None] = mapped_column(String(128))
-    actor: Mapped[str | None] = mapped_column(String(64))
+    actor: Mapped[str | None] = mapped_column(String(128))
     trace_id: Mapped[str | None] = mapped_column(String(32))
     detail: Mapped[Any | None] = mapped_column(Json)
     created_at: Mapped[Now]

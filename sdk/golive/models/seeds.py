@@ -10,13 +10,13 @@ from typing import Any, Final
 _BY = {"changed_by": "system", "reason": "Seeded default"}
 
 
-def _risk(engine: str, loss: int, exposure: int, open_risk: int, actions: int) -> dict[str, Any]:
+def _risk(engine: str, loss: int, exposure: int, open_risk: int | None, actions: int) -> dict[str, Any]:
     return {
         "engine": engine,
         "enabled": engine != "NOTIFY",
         "max_daily_loss": Decimal(loss),
         "max_daily_exposure": Decimal(exposure),
-        "max_open_risk": Decimal(open_risk),
+        "max_open_risk": None if open_risk is None else Decimal(open_risk),
         "max_actions_per_day": actions,
         **_BY,
     }
@@ -53,10 +53,10 @@ SEEDS: Final[dict[str, tuple[tuple[str, ...], list[dict[str, Any]]]]] = {
     "risk_policy": (
         ("engine",),
         [
-            _risk("GLOBAL", 250, 1500, 0, 1000),
+            _risk("GLOBAL", 250, 1500, None, 1000),
             _risk("WHOLESALE", 200, 1000, 500, 500),
             _risk("CAPITAL", 150, 750, 300, 250),
-            _risk("NOTIFY", 0, 0, 0, 0),
+            _risk("NOTIFY", 0, 0, None, 0),
         ],
     ),
     "heimdall_policy": (

@@ -1,0 +1,221 @@
+"""A decision of a lever within the caller's transaction, or within one of its own.
+
+    with joined(db) as work:
+        work.all_or_none(statements, parameters)       # shares the fate of the caller's transaction
+
+    apart(db, write)                                   # what stays although the caller rolls back
+
+`db` is a SQLAlchemy session, which is joined, or whatever else `golive.governance` takes, for a transaction
+of its own that is committed at the end of the block.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import BindParameter, Connection, Date, TextClause, bindparam, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, SessionTransaction
+
+from golive import governance
+from golive.errors import InvalidArgument
+from golive.models.base import Json, Money, UtcDateTime
+
+__all__ = ["Work", "apart", "joined"]
+
+_log = logging.getLogger(__name__)
+
+_LOCKED: Final = "golive.locked"
+_WAITING: Final = "golive.apart"
+_DIVISION_BY_ZERO: Final = "22012"
+_TYPES: Final = {
+    "amount": Money,
+    "loss": Money,
+    "day": Date,
+    "now": UtcDateTime,
+    "expires_at": UtcDateTime,
+    "detail": Json,
+}
+"""Types of parameters, by the end of their name; a driver knows the others by itself."""
+
+
+class Work:
+    """A transaction under way.
+
+    Attributes:
+        connection: For reading, and for single statements.
+    """
+
+    def __init__(self, connection: Connection, session: Session | None = None) -> None:
+        self.connection = connection
+        self._session = session
+
+    def all_or_none(self, statements: Sequence[str], parameters: dict[str, Any]) -> bool:
+        """Execute statements, each of which must touch a row, or none of them; return whether they did.
+
+        On PostgreSQL they go as one, so that the rows they lock stay locked for no round trip but the
+        commit's, and in a transaction of golive's own not even for that. Each waits for the one before it.
+
+        Args:
+            statements: `UPDATE … WHERE …` and `INSERT … SELECT … WHERE …`, with named parameters.
+            parameters: The values of all their parameters.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: As the database says; nothing was done.
+        """
+        if self.connection.dialect.name != "postgresql":
+            return self._one_by_one(statements, parameters)
+        try:
+            with self._savepoint():
+                self.connection.execute(_as_one(tuple(statements)), parameters)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", getattr(error.orig, "pgcode", None)) != _DIVISION_BY_ZERO:
+                raise
+            return False
+        self._note_locks()
+        return True
+
+    @contextmanager
+    def several(self) -> Iterator[Connection]:
+        """Give a connection on which further statements are all done, or none of them."""
+        if self._session is None and self.connection.dialect.name == "postgresql":
+            with self.connection.engine.begin() as connection:
+                yield connection
+        else:
+            with self.connection.begin_nested():
+                yield self.connection
+            self._note_locks()
+
+    def _one_by_one(self, statements: Sequence[str], parameters: dict[str, Any]) -> bool:
+        with contextlib.suppress(_NoRow), self.connection.begin_nested():
+            for statement in statements:
+                clause = _typed(statement)
+                wanted = {name: parameters[name] for name in clause.compile().params}
+                if self.connection.execute(clause, wanted).rowcount < 1:
+                    raise _NoRow
+            return True
+        return False
+
+    def _savepoint(self) -> AbstractContextManager[object]:
+        return contextlib.nullcontext() if self._session is None else self.connection.begin_nested()
+
+    def _note_locks(self) -> None:
+        if self._session is not None:
+            self._session.info[_LOCKED] = True
+            _listen()
+
+
+class _NoRow(Exception):
+    """A statement touched no row."""
+
+
+@contextmanager
+def joined(db: object) -> Iterator[Work]:
+    """Give the transaction to work in: the session's, or an own one, committed when the block ends.
+
+    Raises:
+        InvalidArgument: `db` is an asynchronous session.
+        sqlalchemy.exc.SQLAlchemyError: The database cannot be reached; an own transaction waits no longer
+            than the deadline.
+    """
+    session = _session_of(db)
+    if session is None:
+        with governance.engine_for(db).connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield Work(connection)
+            connection.commit()
+        return
+    connection = session.connection()
+    if connection.dialect.name == "sqlite" and not _in_transaction(connection):
+        # At once: a savepoint that comes first would be a transaction, and its release the commit.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    yield Work(connection, session)
+
+
+def apart(db: object, write: Callable[[Work], None]) -> None:
+    """Write in a transaction of golive's own, whatever becomes of the caller's; log it if that fails.
+
+    Where the caller's transaction holds locks such a write would wait for, it comes right after its end.
+    """
+    session = _session_of(db)
+    if session is None:
+        _write(db, write)
+        return
+    url = governance.url_of(session)
+    if session.get_transaction() is not None and _may_hold_locks(session):
+        session.info.setdefault(_WAITING, []).append(lambda: _write(url, write))
+        _listen()
+    else:
+        _write(url, write)
+
+
+def _write(db: object, write: Callable[[Work], None]) -> None:
+    try:
+        with joined(db) as work:
+            write(work)
+    except Exception:  # the caller is told of its own error, not of this one
+        _log.exception("what a lever decided could not be recorded")
+
+
+def _session_of(db: object) -> Session | None:
+    if hasattr(db, "sync_session"):
+        raise InvalidArgument(
+            "db", "a synchronous session: await db.run_sync(lambda db: …)", type(db).__name__
+        )
+    if hasattr(db, "registry") and callable(db.registry):
+        db = db.registry()
+    return db if isinstance(db, Session) else None
+
+
+def _may_hold_locks(session: Session) -> bool:
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        return _in_transaction(connection)
+    return bool(session.info.get(_LOCKED))
+
+
+def _in_transaction(connection: Connection) -> bool:
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.in_transaction)
+
+
+def _listen() -> None:
+    if not event.contains(Session, "after_transaction_end", _after_transaction_end):
+        event.listen(Session, "after_transaction_end", _after_transaction_end)
+
+
+def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(_LOCKED, None)
+        for write in session.info.pop(_WAITING, ()):
+            write()
+
+
+@lru_cache(maxsize=64)
+def _typed(statement: str) -> TextClause:
+    clause = text(statement)
+    return clause.bindparams(*map(_parameter, clause.compile().params))
+
+
+@lru_cache(maxsize=64)
+def _as_one(statements: tuple[str, ...]) -> TextClause:
+    """Return PostgreSQL's one statement for several; it fails where one of them touches no row.
+
+    Data-modifying statements in `WITH` run in no order but that of their dependencies: so each asks whether
+    the one before it has touched a row.
+    """
+    parts = [f"s0 AS ({statements[0]} RETURNING 1)"]
+    for number, statement in enumerate(statements[1:], 1):
+        parts.append(f"s{number} AS ({statement} AND EXISTS (SELECT FROM s{number - 1}) RETURNING 1)")
+    # An error undoes the whole statement, which a count that the client looks at would not.
+    return _typed(f"WITH {', '.join(parts)} SELECT 1 / count(*) FROM s{len(statements) - 1}")  # noqa: S608
+
+
+def _parameter(name: str) -> BindParameter[Any]:
+    return bindparam(name, type_=next((type_ for end, type_ in _TYPES.items() if name.endswith(end)), None))

@@ -1,0 +1,205 @@
+"""The ledgers: what each engine, and all together, have used of their caps.
+
+An engine has one row a day, and one of them is current: the last. Exposure, losses, actions and denials
+belong to the day they were booked on; open risk is a balance, kept in the current row and carried over when
+a new day begins. Whoever changes ledgers changes those of `GLOBAL` first, so that nobody waits in a circle.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, and_, bindparam, exists, func, insert, select, text, update
+
+from golive.joining import Work
+from golive.models import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
+from golive.risk.policy import COLUMNS, GLOBAL, RiskPolicyView
+
+_EXPIRED_AT_ONCE: Final = 500
+_ZERO: Final = Decimal("0.00")
+
+_ledger = RiskLedgerDay
+_reservation = RiskReservation
+
+
+class Ledger(NamedTuple):
+    """What an engine has used on a day."""
+
+    engine: str
+    day: dt.date
+    exposure_used: Decimal = _ZERO
+    open_risk_reserved: Decimal = _ZERO
+    realized_loss: Decimal = _ZERO
+    actions_count: int = 0
+    denials: int = 0
+
+
+class Book(NamedTuple):
+    """The policy of an engine and its ledger of today; no policy, no action."""
+
+    engine: str
+    policy: RiskPolicyView | None
+    ledger: Ledger
+
+
+class Reading(NamedTuple):
+    """What a decision needs to know.
+
+    Attributes:
+        books: That of `GLOBAL`, and that of the engine.
+        day: Today, in the zone of `GLOBAL`; or the ledgers' last day, where that is later.
+        begun: Whether both ledgers have reached that day.
+        due: Whether reservations have expired that still count as open.
+    """
+
+    books: tuple[Book, Book]
+    day: dt.date
+    begun: bool
+    due: bool
+
+
+_LEDGER_COLUMNS: Final = tuple(getattr(_ledger, name) for name in Ledger._fields)
+_still_open = and_(_reservation.status == "open", _reservation.expires_at <= bindparam("now"))
+_DUE: Final = exists().where(_still_open)
+_OF_ENGINES: Final = (
+    select(*COLUMNS, *_LEDGER_COLUMNS, _DUE)
+    .select_from(RiskPolicy)
+    .join(_ledger, and_(_ledger.engine == RiskPolicy.engine, _ledger.is_current), isouter=True)
+)
+_OF_TWO: Final = _OF_ENGINES.where(RiskPolicy.engine.in_([GLOBAL, bindparam("engine")]))
+_DUE_BY_ENGINE: Final = (
+    select(_reservation.engine, func.sum(_reservation.amount))
+    .where(_still_open)
+    .group_by(_reservation.engine)
+)
+
+
+def read(connection: Connection, engine: str, now: dt.datetime) -> Reading:
+    """Return what a decision about `engine` needs to know."""
+    rows = connection.execute(_OF_TWO, {"engine": engine, "now": now}).all()
+    found = {row[0]: _split(row) for row in rows}
+    policy, last = found.get(GLOBAL, (None, None))
+    own_policy, own_last = found.get(engine, (None, None))
+    day = _today(policy, last, now)
+    return Reading(
+        (_book(GLOBAL, policy, last, day), _book(engine, own_policy, own_last, day)),
+        day,
+        last is not None and own_last is not None and last.day == own_last.day == day,
+        any(row[-1] for row in rows),
+    )
+
+
+def books(connection: Connection, now: dt.datetime) -> list[Book]:
+    """Return the books of today, `GLOBAL` first; what has expired meanwhile is not open any more."""
+    rows = connection.execute(_OF_ENGINES, {"now": now}).all()
+    found = {row[0]: _split(row) for row in rows}
+    policy, last = found.get(GLOBAL, (None, None))
+    day = _today(policy, last, now)
+    expired = {row[0]: row[1] for row in connection.execute(_DUE_BY_ENGINE, {"now": now})}
+    expired[GLOBAL] = sum(expired.values(), _ZERO)
+    made = []
+    for engine in sorted(found, key=lambda name: (name != GLOBAL, name)):
+        book = _book(engine, *found[engine], day)
+        balance = book.ledger.open_risk_reserved - expired.get(engine, _ZERO)
+        made.append(book._replace(ledger=book.ledger._replace(open_risk_reserved=balance)))
+    return made
+
+
+def begin_day(work: Work, engines: Sequence[str], day: dt.date, now: dt.datetime) -> None:
+    """Make the current ledgers of engines those of `day`, open risk carried over."""
+    with work.several() as connection:
+        for engine in engines:
+            current = connection.execute(
+                select(_ledger.id, _ledger.day, _ledger.open_risk_reserved)
+                .where(_ledger.engine == engine, _ledger.is_current)
+                .with_for_update()
+            ).one_or_none()
+            if current is not None and current.day >= day:
+                continue
+            balance = _ZERO
+            if current is not None:
+                balance = current.open_risk_reserved
+                connection.execute(update(_ledger).where(_ledger.id == current.id).values(is_current=False))
+            connection.execute(
+                _BEGIN, {"day": day, "engine": engine, "open_risk_reserved": balance, "updated_at": now}
+            )
+
+
+def expire(work: Work, now: dt.datetime) -> None:
+    """Book the reservations that have expired, the oldest first; some hundreds at once."""
+    with work.several() as connection:
+        # Every change of a reservation begins here: whoever waited sees what became of it.
+        connection.execute(
+            select(_ledger.id).where(_ledger.engine == GLOBAL, _ledger.is_current).with_for_update()
+        )
+        columns = (_reservation.id, _reservation.engine, _reservation.day, _reservation.amount)
+        due = connection.execute(
+            select(*columns, _reservation.correlation_id)
+            .where(_still_open)
+            .order_by(_reservation.expires_at)
+            .limit(_EXPIRED_AT_ONCE),
+            {"now": now},
+        ).all()
+        if not due:
+            return
+        connection.execute(
+            update(_reservation)
+            .where(_reservation.id.in_([row.id for row in due]))
+            .values(status="expired", closed_at=now)
+        )
+        released: dict[str, Decimal] = defaultdict(Decimal)
+        for row in due:
+            released[row.engine] += row.amount
+            released[GLOBAL] += row.amount
+        for engine in sorted(released, key=lambda name: (name != GLOBAL, name)):
+            connection.execute(
+                update(_ledger)
+                .where(_ledger.engine == engine, _ledger.is_current)
+                .values(open_risk_reserved=_ledger.open_risk_reserved - released[engine], updated_at=now)
+            )
+        connection.execute(insert(RiskEvent), [_expiry(row, now) for row in due])
+
+
+_BEGIN: Final = text(
+    "INSERT INTO risk_ledger_day (day, engine, open_risk_reserved, is_current, updated_at) "
+    "VALUES (:day, :engine, :open_risk_reserved, true, :updated_at) ON CONFLICT DO NOTHING"
+).bindparams(
+    *(
+        bindparam(name, type_=_ledger.__table__.c[name].type)
+        for name in ("day", "open_risk_reserved", "updated_at")
+    )
+)
+
+
+def _split(row: Any) -> tuple[RiskPolicyView, Ledger | None]:
+    columns = len(RiskPolicyView._fields)
+    ledger = row[columns : columns + len(Ledger._fields)]
+    return RiskPolicyView(*row[:columns]), Ledger(*ledger) if ledger[0] is not None else None
+
+
+def _today(policy: RiskPolicyView | None, last: Ledger | None, now: dt.datetime) -> dt.date:
+    # A clock that is behind, or a zone that was changed, does not open a day that is over.
+    today = now.astimezone(policy.zone() if policy is not None else dt.UTC).date()
+    return max(today, last.day) if last is not None else today
+
+
+def _book(engine: str, policy: RiskPolicyView | None, last: Ledger | None, day: dt.date) -> Book:
+    if last is None:
+        return Book(engine, policy, Ledger(engine, day))
+    if last.day < day:
+        return Book(engine, policy, Ledger(engine, day, open_risk_reserved=last.open_risk_reserved))
+    return Book(engine, policy, last)
+
+
+def _expiry(row: Any, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "engine": row.engine,
+        "day": row.day,
+        "action": "EXPIRE",
+        "amount": row.amount,
+        "reservation_id": row.id,
+        "correlation_id": row.correlation_id,
+        "created_at": now,
+    }

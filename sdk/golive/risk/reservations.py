@@ -1,0 +1,160 @@
+"""Reservations: how one is asked for, found again, and told from another."""
+
+import datetime as dt
+import hashlib
+import json
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from opentelemetry import trace
+from sqlalchemy import Connection, select
+
+from golive import governance
+from golive.correlation import current_correlation_id
+from golive.errors import InvalidArgument
+from golive.events import check_correlation_id
+from golive.models import RiskReservation
+from golive.risk.money import check_amount
+from golive.risk.policy import GLOBAL, check_engine
+
+DEFAULT_EXPIRY_S: Final = 3600.0
+EXPIRY_MAX_S: Final = 366 * 86400.0
+KEY_MAX: Final = 128
+_model = RiskReservation
+
+
+class Reservation(NamedTuple):
+    """Risk set aside for one action.
+
+    Attributes:
+        id: Names it.
+        day: Of the ledger it is booked in, and its loss will be.
+        status: `open`, `settled`, `released` or `expired`.
+        realized_loss: What was lost, once it is settled.
+        expires_at: From when on it does not count as open any more.
+    """
+
+    id: int
+    engine: str
+    day: dt.date
+    amount: Decimal
+    status: str
+    realized_loss: Decimal | None
+    idempotency_key: str | None
+    correlation_id: str | None
+    actor: str | None
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+
+
+_COLUMNS: Final = tuple(getattr(_model, name) for name in Reservation._fields)
+
+
+class Request(NamedTuple):
+    """What is asked for, checked."""
+
+    engine: str
+    amount: Decimal
+    actor: str | None
+    reason: str | None
+    correlation_id: str | None
+    idempotency_key: str | None
+    expires_in: dt.timedelta
+
+    @classmethod
+    def check(
+        cls,
+        engine: object,
+        amount: object,
+        actor: object,
+        reason: object,
+        correlation_id: object,
+        idempotency_key: object,
+        expires_in_s: object,
+    ) -> "Request":
+        """Return the request, or raise `InvalidArgument`, which names the argument."""
+        name = check_engine(engine)
+        if name == GLOBAL:
+            raise InvalidArgument("engine", "an engine; GLOBAL is the policy of all together", name)
+        return cls(
+            name,
+            check_amount("amount", amount),
+            check_who(actor),
+            check_why(reason),
+            check_correlation(correlation_id) or current_correlation_id(),
+            _check_key(idempotency_key),
+            _check_expiry(expires_in_s),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what two requests under one key must have in common, hashed."""
+        content = [self.engine, str(self.amount), self.actor, self.reason, self.correlation_id]
+        content.append(str(self.expires_in.total_seconds()))
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def by_key(connection: Connection, key: str) -> tuple[Reservation, str | None] | None:
+    """Return the reservation made under an idempotency key, and the fingerprint of its request."""
+    query = select(*_COLUMNS, _model.fingerprint).where(_model.idempotency_key == key)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (Reservation(*row[:-1]), row[-1])
+
+
+def by_id(connection: Connection, reservation_id: int) -> Reservation | None:
+    """Return the reservation with this id."""
+    return _reservation(
+        connection.execute(select(*_COLUMNS).where(_model.id == reservation_id)).one_or_none()
+    )
+
+
+def unsettled(
+    connection: Connection, engine: str, amount: Decimal, correlation_id: str | None
+) -> Reservation | None:
+    """Return the oldest reservation of an amount that is open, or else one that has expired."""
+    query = select(*_COLUMNS).where(
+        _model.engine == engine, _model.amount == amount, _model.status.in_(["open", "expired"])
+    )
+    if correlation_id is not None:
+        query = query.where(_model.correlation_id == correlation_id)
+    ordered = query.order_by(_model.status != "open", _model.created_at, _model.id).limit(1)
+    return _reservation(connection.execute(ordered).one_or_none())
+
+
+def check_who(actor: object) -> str | None:
+    """Return who acts, who may be absent here, or raise `InvalidArgument`."""
+    return None if actor is None else governance.check_actor(actor)
+
+
+def check_correlation(given: object) -> str | None:
+    """Return a correlation id, None for an absent one, or raise `InvalidArgument`."""
+    return check_correlation_id(given)
+
+
+def check_why(reason: object) -> str | None:
+    """Return a reason, which may be absent here, or raise `InvalidArgument`."""
+    return None if reason is None else governance.check_reason(reason)
+
+
+def current_trace_id() -> str | None:
+    """Return the trace id in force."""
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def _reservation(row: Any) -> Reservation | None:
+    return None if row is None else Reservation(*row)
+
+
+def _check_key(given: object) -> str | None:
+    if given is None:
+        return None
+    if not isinstance(given, str) or not 1 <= len(given) <= KEY_MAX or not given.isprintable():
+        raise InvalidArgument("idempotency_key", f"1 to {KEY_MAX} printable characters", ascii(given)[:60])
+    return given
+
+
+def _check_expiry(given: object) -> dt.timedelta:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= EXPIRY_MAX_S:
+        raise InvalidArgument("expires_in_s", "seconds, above 0 and at most a year", repr(given)[:60])
+    return dt.timedelta(seconds=given)
