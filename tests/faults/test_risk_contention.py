@@ -1,0 +1,152 @@
+"""Caps hold to the cent under many processes, some of them killed, over changes of the day; nobody deadlocks."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from golive import database
+from golive.risk import GLOBAL, upsert_policy
+
+WORKER = Path(__file__).parents[1] / "support" / "programs" / "risk_worker.py"
+CAPS = {
+    GLOBAL: {"max_daily_exposure": 2500, "max_open_risk": 300, "max_actions_per_day": 150},
+    "WHOLESALE": {"max_daily_exposure": 1500, "max_open_risk": 200, "max_actions_per_day": 90},
+    "CAPITAL": {"max_daily_exposure": 1200, "max_open_risk": 150, "max_actions_per_day": 80},
+}
+COLUMNS = {
+    "max_daily_exposure": "exposure_used",
+    "max_open_risk": "open_risk_reserved",
+    "max_actions_per_day": "actions_count",
+}
+
+
+def watch(engine: Engine) -> None:
+    """Have the database itself refuse every moment in which a cap is exceeded."""
+    cents = 100 if engine.dialect.name == "sqlite" else 1
+    wrong = " OR ".join(
+        f"(NEW.engine = '{name}' AND (NEW.{COLUMNS[cap]} > "
+        f"{limit * (1 if cap == 'max_actions_per_day' else cents)} OR NEW.{COLUMNS[cap]} < 0))"
+        for name, caps in CAPS.items()
+        for cap, limit in caps.items()
+    )
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER cap BEFORE UPDATE ON risk_ledger_day WHEN {wrong} "
+                "BEGIN SELECT RAISE(ABORT, 'a cap is exceeded'); END"
+            )
+        else:
+            connection.exec_driver_sql(
+                f"CREATE FUNCTION exceeded() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {wrong} THEN "
+                "RAISE EXCEPTION 'a cap is exceeded'; END IF; RETURN NEW; END $$"
+            )
+            connection.exec_driver_sql(
+                "CREATE TRIGGER cap BEFORE UPDATE ON risk_ledger_day FOR EACH ROW EXECUTE FUNCTION exceeded()"
+            )
+
+
+def by_ledgers(engine: Engine) -> dict[tuple[str, str], tuple[Any, ...]]:
+    query = (
+        "SELECT engine, CAST(day AS varchar), exposure_used, realized_loss, actions_count, denials "
+        "FROM risk_ledger_day"
+    )
+    with engine.connect() as connection:
+        return {(row[0], row[1]): tuple(map(Decimal, row[2:])) for row in connection.execute(text(query))}
+
+
+def by_events(engine: Engine) -> dict[tuple[str, str], tuple[Any, ...]]:
+    query = """
+        SELECT engine, CAST(day AS varchar),
+            sum(CASE action WHEN 'RESERVE' THEN amount WHEN 'RELEASE' THEN -amount ELSE 0 END),
+            sum(COALESCE(realized_loss, 0)),
+            sum(CASE action WHEN 'RESERVE' THEN 1 WHEN 'RELEASE' THEN -1 ELSE 0 END),
+            sum(CASE action WHEN 'DENY' THEN 1 ELSE 0 END)
+        FROM risk_event GROUP BY engine, day"""
+    found: dict[tuple[str, str], tuple[Any, ...]] = {}
+    with engine.connect() as connection:
+        for name, day, *figures in connection.execute(text(query)):
+            sums = tuple(map(Decimal, figures))
+            found[name, day] = sums
+            total = found.get((GLOBAL, day), (Decimal(0),) * 4)
+            found[GLOBAL, day] = tuple(map(sum, zip(total, sums, strict=True)))
+    return found
+
+
+def open_risk(engine: Engine, table: str) -> dict[str, Decimal]:
+    query = {
+        "ledgers": "SELECT engine, open_risk_reserved FROM risk_ledger_day WHERE is_current",
+        "events": "SELECT engine, sum(CASE WHEN action = 'RESERVE' THEN amount ELSE 0 END) - sum(CASE WHEN "
+        "action = 'EXPIRE' OR (action IN ('SETTLE', 'RELEASE') AND NOT EXISTS (SELECT 1 FROM risk_event AS e "
+        "WHERE e.action = 'EXPIRE' AND e.reservation_id = risk_event.reservation_id)) THEN amount ELSE 0 END) "
+        "FROM risk_event GROUP BY engine",
+        "reservations": "SELECT engine, sum(CASE status WHEN 'open' THEN amount ELSE 0 END) "
+        "FROM risk_reservation GROUP BY engine",
+    }[table]
+    with engine.connect() as connection:
+        found = {row[0]: Decimal(row[1]) for row in connection.execute(text(query))}
+    return {name: amount for name, amount in found.items() if name != GLOBAL}
+
+
+def contend(url: str, processes: int, seconds: float, kills: int) -> Counter[str]:
+    """Run the workers, kill some of them and start others in their place; return what they did."""
+    began, chosen = time.time(), random.Random(7)
+    environment = {**os.environ, "GOLIVE_DATABASE_DEADLINE_SECONDS": "10"}
+
+    def start(seed: int) -> "subprocess.Popen[str]":
+        command = [sys.executable, str(WORKER), url, str(seed), str(began), str(seconds)]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+
+    running = [start(seed) for seed in range(processes)]
+    for number in range(kills):
+        time.sleep(seconds * 0.8 / kills)
+        victim = running.pop(chosen.randrange(len(running)))
+        victim.kill()
+        victim.communicate()
+        running.append(start(100 + number))
+    counts: Counter[str] = Counter()
+    for process in running:
+        out, err = process.communicate(timeout=seconds + 60)
+        assert process.returncode == 0, err[-3000:]
+        counts.update(json.loads(out))
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("kind", "processes", "seconds", "kills"),
+    [
+        pytest.param("postgresql", 4, 5, 2, id="PostgreSQL"),
+        pytest.param("sqlite", 3, 5, 2, id="SQLite"),
+        pytest.param("postgresql", 8, 30, 10, id="PostgreSQL, 8 for 30 s", marks=pytest.mark.faults),
+        pytest.param("sqlite", 4, 30, 10, id="SQLite, 4 for 30 s", marks=pytest.mark.faults),
+    ],
+)
+def test_no_cap_is_exceeded_and_ledgers_are_the_sum_of_their_events(
+    request: pytest.FixtureRequest, kind: str, processes: int, seconds: float, kills: int
+) -> None:
+    url = request.getfixturevalue("postgres_url" if kind == "postgresql" else "sqlite_url")
+    database.upgrade(database.normalise_url(url))
+    for name, caps in CAPS.items():
+        values = {"max_daily_loss": 25, **caps}
+        upsert_policy(url, engine=name, enabled=True, actor="test", reason="caps", **values)  # type: ignore[arg-type]
+    engine = create_engine(database.normalise_url(url))
+    watch(engine)
+    counts = contend(url, processes, seconds, kills)
+    assert by_ledgers(engine) == by_events(engine)
+    assert open_risk(engine, "ledgers") == open_risk(engine, "events") == open_risk(engine, "reservations")
+    assert len({day for _, day in by_ledgers(engine)}) >= 1 + seconds // 12
+    for what in ("reserved", "settled"):
+        assert counts[what] > 10, counts
+    assert sum(what.startswith("denied") for what in counts) > 1, counts
+    engine.dispose()
