@@ -145,8 +145,8 @@ def test_no_cap_is_exceeded_and_ledgers_are_the_sum_of_their_events(
     counts = contend(url, processes, seconds, kills)
     assert by_ledgers(engine) == by_events(engine)
     assert open_risk(engine, "ledgers") == open_risk(engine, "events") == open_risk(engine, "reservations")
-    assert len({day for _, day in by_ledgers(engine)}) >= 1 + seconds // 12
+    assert len({day for _, day in by_ledgers(engine)}) >= seconds // 2
     for what in ("reserved", "settled"):
         assert counts[what] > 10, counts
-    assert sum(what.startswith("denied") for what in counts) > 1, counts
+    assert sum(what.startswith("denied") for what in counts) > 0, counts
     engine.dispose()

@@ -1,4 +1,4 @@
-"""Reserves and settles at random until a time; its day lasts 12 seconds, and its clock is off by some of them.
+"""Reserves and settles at random until a time; its day lasts two seconds, and its clock is off by some of them.
 
 python risk_worker.py URL SEED BEGAN SECONDS
 """
@@ -19,7 +19,7 @@ from golive import database
 from golive.errors import NotReserved, ReservationClosed, RiskDenied
 from golive.risk import Reservation, guard, risk_refund, risk_release, risk_reserve_or_raise, risk_settle
 
-HOURS_A_SECOND = 2
+HOURS_A_SECOND = 12
 
 
 class Worker:
