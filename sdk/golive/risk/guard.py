@@ -14,7 +14,7 @@ from golive.risk import ledger, reservations, statements
 from golive.risk.decision import POLICY_MISSING, Refusal, refusal
 from golive.risk.money import NO_CAP, check_amount
 from golive.risk.policy import ACTIONS_MAX, GLOBAL, Limits, check_engine
-from golive.risk.reservations import DEFAULT_EXPIRY_S, Request, Reservation
+from golive.risk.reservations import DEFAULT_EXPIRY_S, Found, Request, Reservation
 
 _ATTEMPTS: Final = 1000
 """Each that fails means that another process went ahead."""
@@ -103,14 +103,15 @@ def risk_settle(
                 found = reservations.unsettled(work.connection, engine, amount, correlation_id)
             else:
                 found = reservations.by_id(work.connection, reservation_id)
-            if found is None or (found.engine, found.amount) != (engine, amount):
+            made = None if found is None else found.reservation
+            if found is None or made is None or (made.engine, made.amount) != (engine, amount):
                 raise NotReserved(f"{engine} has no such unsettled reservation of {amount}")
-            if found.status == "settled" and found.realized_loss == loss:
-                return found
-            if found.status not in ("open", "expired"):
-                raise ReservationClosed(found.id, found.status, f"its loss is {found.realized_loss}")
-            if _close(work, found, "settled", statements.SETTLE, loss, note):
-                return found._replace(status="settled", realized_loss=loss)
+            if made.status == "settled" and made.realized_loss == loss:
+                return made
+            if made.status not in ("open", "expired"):
+                raise ReservationClosed(made.id, made.status, f"its loss is {made.realized_loss}")
+            if _close(work, found, "SETTLE", note | {"loss": loss}):
+                return made._replace(status="settled", realized_loss=loss)
     raise _contended()
 
 
@@ -133,12 +134,13 @@ def risk_release(
     with joined(db) as work:
         for _ in range(_ATTEMPTS):
             found = _by_id(work, reservation_id)
-            if found.status == "released":
-                return found
-            if found.status == "settled":
-                raise ReservationClosed(found.id, found.status, "something was done under it")
-            if _close(work, found, "released", statements.RELEASE, None, note):
-                return found._replace(status="released")
+            made = found.reservation
+            if made.status == "released":
+                return made
+            if made.status == "settled":
+                raise ReservationClosed(made.id, made.status, "something was done under it")
+            if _close(work, found, "RELEASE", note):
+                return made._replace(status="released")
     raise _contended()
 
 
@@ -169,14 +171,14 @@ def risk_refund(
     with joined(db) as work:
         for _ in range(_ATTEMPTS):
             found = _by_id(work, reservation_id)
-            if found.status == "released":
-                raise ReservationClosed(found.id, found.status, "nothing was lost")
-            lost = found.realized_loss if found.realized_loss is not None else Decimal(0)
+            made = found.reservation
+            if made.status == "released":
+                raise ReservationClosed(made.id, made.status, "nothing was lost")
+            lost = made.realized_loss if made.realized_loss is not None else Decimal(0)
             if back > lost or not back:
                 raise InvalidArgument("amount", f"above 0 and at most the loss of {lost}", str(back))
-            parameters = _parameters(found, utc_now(), note) | {"loss": back, "previous_loss": lost}
-            if work.all_or_none(statements.REFUND, parameters):
-                return found._replace(realized_loss=lost - back)
+            if _close(work, found, "REFUND", note | {"loss": back, "previous_loss": lost}):
+                return made._replace(realized_loss=lost - back)
     raise _contended()
 
 
@@ -207,23 +209,13 @@ def _reserve(work: Work, request: Request) -> Reservation | Refusal:
     raise _contended()
 
 
-def _close(
-    work: Work,
-    found: Reservation,
-    status: str,
-    booking: tuple[str, ...],
-    loss: Decimal | None,
-    note: dict[str, Any],
-) -> bool:
-    """Book the end of a reservation; return False if something else became of it meanwhile."""
-    parameters = _parameters(found, utc_now(), note) | {
-        "status": status,
-        "status_before": found.status,
-        "open_amount": found.amount if found.status == "open" else Decimal(0),
-    }
-    if loss is not None:
-        parameters["loss"] = loss
-    return work.all_or_none(booking, parameters)
+def _close(work: Work, found: Found, action: statements.Closing, more: dict[str, Any]) -> bool:
+    """Book what becomes of a reservation; return False if something else did, or a day began, meanwhile."""
+    made = found.reservation
+    parameters = _parameters(made, utc_now(), more) | {"status_before": made.status}
+    if action != "REFUND":
+        parameters["open_amount"] = made.amount if made.status == "open" else Decimal(0)
+    return work.all_or_none(statements.closing(action, found.global_today, found.own_today), parameters)
 
 
 def _record_denial(work: Work, request: Request, refused: Refusal, trace_id: str | None) -> None:
@@ -318,7 +310,7 @@ def _note(actor: object, reason: object) -> dict[str, Any]:
     return {"actor": reservations.check_who(actor), "reason": reservations.check_why(reason)}
 
 
-def _by_id(work: Work, reservation_id: int) -> Reservation:
+def _by_id(work: Work, reservation_id: int) -> Found:
     found = reservations.by_id(work.connection, reservation_id)
     if found is None:
         raise NotReserved(f"there is no reservation {reservation_id}")

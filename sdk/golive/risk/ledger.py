@@ -118,22 +118,26 @@ def begin_day(work: Work, engines: Sequence[str], day: dt.date, now: dt.datetime
             ).one_or_none()
             if current is not None and current.day >= day:
                 continue
+            # Without a row it is the first day ever, or another process has just begun this one: then the
+            # insert does nothing, and nothing more may be locked, for GLOBAL's ledger is not.
             balance = _ZERO
             if current is not None:
                 balance = current.open_risk_reserved
                 connection.execute(update(_ledger).where(_ledger.id == current.id).values(is_current=False))
-            connection.execute(
+            begun = connection.execute(
                 _BEGIN, {"day": day, "engine": engine, "open_risk_reserved": balance, "updated_at": now}
             )
+            if begun.rowcount < 1:
+                return
 
 
 def expire(work: Work, now: dt.datetime) -> None:
     """Book the reservations that have expired, the oldest first; some hundreds at once."""
     with work.several() as connection:
-        # Every change of a reservation begins here: whoever waited sees what became of it.
-        connection.execute(
-            select(_ledger.id).where(_ledger.engine == GLOBAL, _ledger.is_current).with_for_update()
-        )
+        # Every booking begins here, so that nobody else changes a reservation meanwhile.
+        lock = select(_ledger.id).where(_ledger.engine == GLOBAL, _ledger.is_current).with_for_update()
+        if connection.scalar(lock) is None:  # a day has just begun: the caller looks again
+            return
         columns = (_reservation.id, _reservation.engine, _reservation.day, _reservation.amount)
         due = connection.execute(
             select(*columns, _reservation.correlation_id)

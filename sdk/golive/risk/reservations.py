@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from opentelemetry import trace
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, exists, select
 
 from golive import governance
 from golive.correlation import current_correlation_id
 from golive.errors import InvalidArgument
 from golive.events import check_correlation_id
-from golive.models import RiskReservation
+from golive.models import RiskLedgerDay, RiskReservation
 from golive.risk.money import check_amount
 from golive.risk.policy import GLOBAL, check_engine
 
@@ -47,7 +47,19 @@ class Reservation(NamedTuple):
     expires_at: dt.datetime | None
 
 
+class Found(NamedTuple):
+    """A reservation, and whether the current ledgers of `GLOBAL` and of its engine are those of its day."""
+
+    reservation: Reservation
+    global_today: bool
+    own_today: bool
+
+
 _COLUMNS: Final = tuple(getattr(_model, name) for name in Reservation._fields)
+_TODAY: Final = tuple(
+    exists().where(RiskLedgerDay.engine == engine, RiskLedgerDay.is_current, RiskLedgerDay.day == _model.day)
+    for engine in (GLOBAL, _model.engine)
+)
 
 
 class Request(NamedTuple):
@@ -101,24 +113,21 @@ def by_key(connection: Connection, key: str) -> tuple[Reservation, str | None] |
     return None if row is None else (Reservation(*row[:-1]), row[-1])
 
 
-def by_id(connection: Connection, reservation_id: int) -> Reservation | None:
+def by_id(connection: Connection, reservation_id: int) -> "Found | None":
     """Return the reservation with this id."""
-    return _reservation(
-        connection.execute(select(*_COLUMNS).where(_model.id == reservation_id)).one_or_none()
-    )
+    return _found(connection, select(*_COLUMNS, *_TODAY).where(_model.id == reservation_id))
 
 
 def unsettled(
     connection: Connection, engine: str, amount: Decimal, correlation_id: str | None
-) -> Reservation | None:
+) -> "Found | None":
     """Return the oldest reservation of an amount that is open, or else one that has expired."""
-    query = select(*_COLUMNS).where(
+    query = select(*_COLUMNS, *_TODAY).where(
         _model.engine == engine, _model.amount == amount, _model.status.in_(["open", "expired"])
     )
     if correlation_id is not None:
         query = query.where(_model.correlation_id == correlation_id)
-    ordered = query.order_by(_model.status != "open", _model.created_at, _model.id).limit(1)
-    return _reservation(connection.execute(ordered).one_or_none())
+    return _found(connection, query.order_by(_model.status != "open", _model.created_at, _model.id).limit(1))
 
 
 def check_who(actor: object) -> str | None:
@@ -142,8 +151,9 @@ def current_trace_id() -> str | None:
     return f"{context.trace_id:032x}" if context.is_valid else None
 
 
-def _reservation(row: Any) -> Reservation | None:
-    return None if row is None else Reservation(*row)
+def _found(connection: Connection, query: Select[Any]) -> Found | None:
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Found(Reservation(*row[:-2]), *row[-2:])
 
 
 def _check_key(given: object) -> str | None:

@@ -1,11 +1,17 @@
 """What the guard books, as SQL: each tuple is done whole, in this order, or not at all.
 
-`GLOBAL` comes first everywhere: its current ledger is the lock every booking begins with. A statement that
-touches no row means that there is no room any more, or that something else became of the reservation.
+The current ledger of `GLOBAL` comes first everywhere: it is the lock every booking begins with, so that
+nobody waits in a circle. A statement that touches no row means that there is no room any more, that a day has
+begun, or that something else became of the reservation.
 """
 
 from functools import cache
-from typing import Final
+from typing import Final, Literal
+
+Closing = Literal["SETTLE", "RELEASE", "REFUND"]
+
+_GLOBAL: Final = "'GLOBAL'"
+_OWN: Final = ":engine"
 
 
 def _reserve(engine: str, whose: str) -> str:
@@ -17,34 +23,21 @@ WHERE engine = {engine} AND is_current AND day = :day
     AND open_risk_reserved + :amount <= :{whose}_open_amount AND actions_count < :{whose}_actions"""  # noqa: S608
 
 
-def _close(engine: str, *changes: str) -> str:
-    """Release what is open from the current ledger, and change that of the reservation's day."""
-    return f"""
-UPDATE risk_ledger_day SET updated_at = :now,
-    open_risk_reserved = open_risk_reserved - CASE WHEN is_current THEN :open_amount ELSE 0 END
-    {"".join(changes)}
-WHERE engine = {engine} AND (is_current OR day = :day)"""  # noqa: S608
-
-
-def _on_its_day(column: str, change: str) -> str:
-    return f", {column} = {column} + CASE WHEN day = :day THEN {change} ELSE 0 END"
-
-
-def _event(action: str, loss: str = "", sign: str = "") -> str:
+def _event(action: str, loss: str | None = None) -> str:
     columns = (
         "engine, day, action, amount, ok, reason, reservation_id, correlation_id, actor, trace_id, created_at"
     )
     values = (
         f":engine, :day, '{action}', :amount, true, :reason, :id, :correlation_id, :actor, :trace_id, :now"
     )
-    if loss:
-        columns, values = f"{columns}, realized_loss", f"{values}, {sign}:{loss}"
+    if loss is not None:
+        columns, values = f"{columns}, realized_loss", f"{values}, {loss}"
     return f"INSERT INTO risk_event ({columns}) SELECT {values} WHERE true"
 
 
 RESERVE: Final = (
-    _reserve("'GLOBAL'", "global"),
-    _reserve(":engine", "own"),
+    _reserve(_GLOBAL, "global"),
+    _reserve(_OWN, "own"),
     """
 INSERT INTO risk_reservation (id, engine, day, amount, status, idempotency_key, fingerprint, reason,
     correlation_id, actor, trace_id, created_at, expires_at)
@@ -53,49 +46,66 @@ SELECT :id, :engine, :day, :amount, 'open', :idempotency_key, :fingerprint, :rea
     _event("RESERVE"),
 )
 
-SETTLE: Final = (
-    _close("'GLOBAL'", _on_its_day("realized_loss", ":loss")),
+_BALANCE: Final = {
+    "SETTLE": "open_risk_reserved = open_risk_reserved - :open_amount",
+    "RELEASE": "open_risk_reserved = open_risk_reserved - :open_amount",
+    "REFUND": "open_risk_reserved = open_risk_reserved",
+}
+"""What changes in the current ledger."""
+_FLOW: Final = {
+    "SETTLE": "realized_loss = realized_loss + :loss",
+    "RELEASE": "exposure_used = exposure_used - :amount, actions_count = actions_count - 1",
+    "REFUND": "realized_loss = realized_loss - :loss",
+}
+"""What changes in the ledger of the reservation's day."""
+_RESERVATION: Final = {
+    "SETTLE": "status = 'settled', realized_loss = :loss, closed_at = :now",
+    "RELEASE": "status = 'released', closed_at = :now",
+    "REFUND": "realized_loss = realized_loss - :loss",
+}
+_LOSS: Final[dict[str, str | None]] = {"SETTLE": ":loss", "RELEASE": None, "REFUND": "-:loss"}
+
+
+@cache
+def closing(action: Closing, global_today: bool, own_today: bool) -> tuple[str, ...]:
+    """Return the booking of what becomes of a reservation.
+
+    Args:
+        action: What becomes of it.
+        global_today: Whether the current ledger of `GLOBAL` is that of the reservation's day.
+        own_today: Whether that of its engine is.
     """
-UPDATE risk_reservation SET status = :status, realized_loss = :loss, closed_at = :now
-WHERE id = :id AND status = :status_before""",
-    _close(":engine", _on_its_day("realized_loss", ":loss")),
-    _event("SETTLE", "loss"),
-)
-
-_BACK: Final = (_on_its_day("exposure_used", "-:amount"), _on_its_day("actions_count", "-1"))
-
-RELEASE: Final = (
-    _close("'GLOBAL'", *_BACK),
-    """
-UPDATE risk_reservation SET status = :status, closed_at = :now
-WHERE id = :id AND status = :status_before""",
-    _close(":engine", *_BACK),
-    _event("RELEASE"),
-)
+    guard = " AND realized_loss = :previous_loss" if action == "REFUND" else ""
+    return (
+        *_ledgers(_GLOBAL, action, global_today),
+        f"UPDATE risk_reservation SET {_RESERVATION[action]} "  # noqa: S608
+        f"WHERE id = :id AND status = :status_before{guard}",
+        *_ledgers(_OWN, action, own_today),
+        _event(action, _LOSS[action]),
+    )
 
 
-def _refund(engine: str) -> str:
-    return f"""
-UPDATE risk_ledger_day SET realized_loss = realized_loss - :loss, updated_at = :now
-WHERE engine = {engine} AND day = :day"""  # noqa: S608
-
-
-REFUND: Final = (
-    _refund("'GLOBAL'"),
-    """
-UPDATE risk_reservation SET realized_loss = realized_loss - :loss
-WHERE id = :id AND status = 'settled' AND realized_loss = :previous_loss""",
-    _refund(":engine"),
-    _event("REFUND", "loss", "-"),
-)
+def _ledgers(engine: str, action: Closing, today: bool) -> list[str]:
+    balance, flow = _BALANCE[action], _FLOW[action]
+    if today:
+        return [
+            f"UPDATE risk_ledger_day SET {balance}, {flow}, updated_at = :now "  # noqa: S608
+            f"WHERE engine = {engine} AND is_current AND day = :day"
+        ]
+    return [
+        f"UPDATE risk_ledger_day SET {balance}, updated_at = :now "  # noqa: S608
+        f"WHERE engine = {engine} AND is_current AND day <> :day",
+        f"UPDATE risk_ledger_day SET {flow}, updated_at = :now "  # noqa: S608
+        f"WHERE engine = {engine} AND day = :day AND NOT is_current",
+    ]
 
 
 @cache
 def denial(has_ledger: bool) -> tuple[str, ...]:
     """Return the booking of a denial; an engine without a policy has no ledger to count it in."""
     return (
-        _denied("'GLOBAL'"),
-        *([_denied(":engine")] if has_ledger else []),
+        _denied(_GLOBAL),
+        *([_denied(_OWN)] if has_ledger else []),
         "INSERT INTO risk_event (engine, day, action, amount, ok, reason, correlation_id, actor, trace_id, "
         "metadata_json, created_at) SELECT :engine, :day, 'DENY', :amount, false, :reason, :correlation_id, "
         ":actor, :trace_id, :detail, :now WHERE true",
