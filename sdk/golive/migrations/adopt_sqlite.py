@@ -5,9 +5,10 @@ import json
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NoReturn
 
-from sqlalchemy import Column, Connection, MetaData, Table, inspect, text
+from sqlalchemy import VARCHAR, Column, Connection, MetaData, String, Table, inspect, text
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.schema import CreateTable
+from sqlalchemy.types import TypeEngine
 
 from golive.migrations.ddl import default_of, quote
 from golive.models.base import Json, Money, UtcDateTime
@@ -47,13 +48,19 @@ def _fits(connection: Connection, table: Table, there: dict[str, ReflectedColumn
         found = there.get(column.name)
         if found is None:
             return False
-        same_type = found["type"].compile(connection.dialect) == column.type.compile(connection.dialect)
-        if not same_type or found["nullable"] != column.nullable:
+        if not _same_type(connection, found["type"], column.type) or found["nullable"] != column.nullable:
             return False
     return not any(
         name not in table.columns and not found["nullable"] and found["default"] is None
         for name, found in there.items()
     )
+
+
+def _same_type(connection: Connection, found: TypeEngine[Any], ours: TypeEngine[Any]) -> bool:
+    """Return whether a column can stay: of golive's type, or longer, as newer models may have it."""
+    if isinstance(found, VARCHAR) and isinstance(ours, String) and found.length and ours.length:
+        return found.length >= ours.length
+    return found.compile(connection.dialect) == ours.compile(connection.dialect)
 
 
 def _shape(table: Table, there: dict[str, ReflectedColumn]) -> Table:

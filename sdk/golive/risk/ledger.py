@@ -8,6 +8,7 @@ a new day begins. Whoever changes ledgers changes those of `GLOBAL` first, so th
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -108,18 +109,12 @@ def books(connection: Connection, now: dt.datetime) -> list[Book]:
 
 
 def begin_day(work: Work, engines: Sequence[str], day: dt.date, now: dt.datetime) -> None:
-    """Make the current ledgers of engines those of `day`, open risk carried over."""
-    with work.several() as connection:
+    """Make the current ledgers of engines those of `day`, open risk carried over; nothing if overtaken."""
+    with suppress(_Overtaken), work.several() as connection:
         for engine in engines:
-            current = connection.execute(
-                select(_ledger.id, _ledger.day, _ledger.open_risk_reserved)
-                .where(_ledger.engine == engine, _ledger.is_current)
-                .with_for_update()
-            ).one_or_none()
+            current = _lock_current(connection, engine)
             if current is not None and current.day >= day:
                 continue
-            # Without a row it is the first day ever, or another process has just begun this one: then the
-            # insert does nothing, and nothing more may be locked, for GLOBAL's ledger is not.
             balance = _ZERO
             if current is not None:
                 balance = current.open_risk_reserved
@@ -128,16 +123,14 @@ def begin_day(work: Work, engines: Sequence[str], day: dt.date, now: dt.datetime
                 _BEGIN, {"day": day, "engine": engine, "open_risk_reserved": balance, "updated_at": now}
             )
             if begun.rowcount < 1:
-                return
+                raise _Overtaken
 
 
 def expire(work: Work, now: dt.datetime) -> None:
     """Book the reservations that have expired, the oldest first; some hundreds at once."""
-    with work.several() as connection:
+    with suppress(_Overtaken), work.several() as connection:
         # Every booking begins here, so that nobody else changes a reservation meanwhile.
-        lock = select(_ledger.id).where(_ledger.engine == GLOBAL, _ledger.is_current).with_for_update()
-        if connection.scalar(lock) is None:  # a day has just begun: the caller looks again
-            return
+        _lock_current(connection, GLOBAL)
         columns = (_reservation.id, _reservation.engine, _reservation.day, _reservation.amount)
         due = connection.execute(
             select(*columns, _reservation.correlation_id)
@@ -164,6 +157,27 @@ def expire(work: Work, now: dt.datetime) -> None:
                 .values(open_risk_reserved=_ledger.open_risk_reserved - released[engine], updated_at=now)
             )
         connection.execute(insert(RiskEvent), [_expiry(row, now) for row in due])
+
+
+class _Overtaken(Exception):
+    """Another process has begun a day: what was locked is let go, and the caller looks again."""
+
+
+def _lock_current(connection: Connection, engine: str) -> Any:
+    """Lock the current ledger of an engine, and return it; None before the first day of all.
+
+    Raises:
+        _Overtaken: Another one became current while this waited. PostgreSQL has locked the row it waited for
+            all the same, although that is current no more: to wait for anything else now could be to wait
+            in a circle.
+    """
+    current = select(_ledger.id, _ledger.day, _ledger.open_risk_reserved).where(
+        _ledger.engine == engine, _ledger.is_current
+    )
+    found = connection.execute(current.with_for_update()).one_or_none()
+    if found is None and connection.execute(current).one_or_none() is not None:
+        raise _Overtaken
+    return found
 
 
 _BEGIN: Final = text(

@@ -1,4 +1,4 @@
-"""The risk guard: caps that may be absent, a zone for its days, and one current ledger row an engine."""
+"""The risk guard and the charter: caps that may be absent, days with a zone, one current ledger an engine."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+_ACTORS = ("risk_event", "risk_reservation", "heimdall_recommendation", "heimdall_event")
 _CAPS = ("max_daily_loss", "max_daily_exposure", "max_open_risk")
 
 
@@ -18,6 +19,7 @@ def upgrade() -> None:
     _free_the_caps()
     _mark_the_current_days()
     _index_the_reservations()
+    _widen_the_actors()
     _add(
         "heimdall_policy",
         sa.Column("scorecard_days", sa.Integer, nullable=False, server_default=sa.text("30")),
@@ -74,6 +76,12 @@ def _index_the_reservations() -> None:
         postgresql_where=still_open,
         if_not_exists=True,
     )
+
+
+def _widen_the_actors() -> None:
+    for name in _ACTORS:
+        with op.batch_alter_table(name) as table:
+            table.alter_column("actor", type_=sa.String(128), existing_type=sa.String(64))
 
 
 def _add(table: str, column: sa.Column[Any]) -> None:
