@@ -16,7 +16,7 @@ from sqlalchemy import Connection, and_, bindparam, exists, func, insert, select
 
 from golive.joining import Work
 from golive.models import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
-from golive.risk.policy import COLUMNS, GLOBAL, RiskPolicyView
+from golive.risk.policy import GLOBAL, POLICIES, RiskPolicyView
 
 _EXPIRED_AT_ONCE: Final = 500
 _ZERO: Final = Decimal("0.00")
@@ -65,7 +65,7 @@ _LEDGER_COLUMNS: Final = tuple(getattr(_ledger, name) for name in Ledger._fields
 _still_open = and_(_reservation.status == "open", _reservation.expires_at <= bindparam("now"))
 _DUE: Final = exists().where(_still_open)
 _OF_ENGINES: Final = (
-    select(*COLUMNS, *_LEDGER_COLUMNS, _DUE)
+    select(*POLICIES.columns, *_LEDGER_COLUMNS, _DUE)
     .select_from(RiskPolicy)
     .join(_ledger, and_(_ledger.engine == RiskPolicy.engine, _ledger.is_current), isouter=True)
 )
@@ -194,7 +194,7 @@ _BEGIN: Final = text(
 def _split(row: Any) -> tuple[RiskPolicyView, Ledger | None]:
     columns = len(RiskPolicyView._fields)
     ledger = row[columns : columns + len(Ledger._fields)]
-    return RiskPolicyView(*row[:columns]), Ledger(*ledger) if ledger[0] is not None else None
+    return POLICIES.of(row[:columns]), Ledger(*ledger) if ledger[0] is not None else None
 
 
 def _today(policy: RiskPolicyView | None, last: Ledger | None, now: dt.datetime) -> dt.date:

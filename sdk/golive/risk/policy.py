@@ -6,12 +6,12 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection
 
-from golive import audit, governance
-from golive.errors import InvalidArgument, VersionConflict
+from golive import governance
+from golive.errors import InvalidArgument
 from golive.models import RiskPolicy
-from golive.models.base import utc_now
+from golive.policies import PolicyTable
 from golive.risk.money import CENT, check_amount
 
 GLOBAL: Final = "GLOBAL"
@@ -66,13 +66,12 @@ class RiskPolicyView(NamedTuple):
         return ZoneInfo(self.time_zone)
 
 
-COLUMNS: Final = tuple(getattr(RiskPolicy, name) for name in RiskPolicyView._fields)
+POLICIES: Final = PolicyTable(RiskPolicy, RiskPolicyView, ["engine"])
 
 
 def policies(connection: Connection) -> list[RiskPolicyView]:
     """Return every policy, `GLOBAL` first."""
-    query = select(*COLUMNS).order_by(RiskPolicy.engine != GLOBAL, RiskPolicy.engine)
-    return [RiskPolicyView(*row) for row in connection.execute(query)]
+    return sorted(POLICIES.all(connection), key=lambda policy: policy.engine != GLOBAL)
 
 
 def upsert_policy(
@@ -122,30 +121,10 @@ def upsert_policy(
         "throttle": _check_throttle(throttle),
         "time_zone": _check_zone(engine, time_zone),
     }
-    check_engine(engine)
     with governance.acting(db) as connection:
-        found = connection.execute(select(*COLUMNS).where(RiskPolicy.engine == engine)).one_or_none()
-        before = None if found is None else RiskPolicyView(*found)
-        current = 0 if before is None else before.version
-        if version is not None and version != current:
-            raise VersionConflict(f"the risk policy of {engine}", version, current)
-        after = RiskPolicyView(
-            engine, **values, changed_by=actor, reason=reason, version=current + 1, updated_at=utc_now()
+        return POLICIES.put(
+            connection, [check_engine(engine)], values, actor=actor, reason=reason, version=version
         )
-        if before is None:
-            connection.execute(insert(RiskPolicy).values(after._asdict()))
-        else:
-            connection.execute(update(RiskPolicy).where(RiskPolicy.engine == engine).values(after._asdict()))
-        audit.append(
-            connection,
-            actor=actor,
-            action="risk_policy.upsert",
-            target=engine,
-            before=None if before is None else _shown(before),
-            after=_shown(after),
-            reason=reason,
-        )
-    return after
 
 
 def check_engine(engine: object) -> str:
@@ -188,10 +167,3 @@ def _check_zone(engine: str, given: object) -> str:
         return ZoneInfo(given).key  # type: ignore[arg-type]
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         raise InvalidArgument("time_zone", "an IANA name, as Europe/Berlin", repr(given)[:60]) from None
-
-
-def _shown(policy: RiskPolicyView) -> dict[str, Any]:
-    values = policy._asdict()
-    for known in ("changed_by", "reason", "updated_at"):
-        del values[known]
-    return values

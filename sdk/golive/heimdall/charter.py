@@ -1,0 +1,233 @@
+"""What is done under the charter: trials, recommendations, their use in production, promotions."""
+
+from typing import Any, Final
+
+from opentelemetry import trace
+from sqlalchemy import Connection, insert
+
+from golive import audit, governance, pipeline
+from golive.correlation import current_correlation_id
+from golive.errors import InvalidArgument, NotEligible
+from golive.events import check_correlation_id, check_domain
+from golive.heimdall import scorecard
+from golive.heimdall.gate import Ineligibility, ineligibility, unproven
+from golive.heimdall.policy import POLICIES, VALUES, HeimdallPolicyView, check_flag, check_share
+from golive.heimdall.recommendations import Recommendation, by_id, check_json
+from golive.heimdall.scorecard import Scorecard
+from golive.joining import Work, apart, joined
+from golive.models import HeimdallEvent, HeimdallRecommendation
+from golive.models.base import utc_now
+
+UNKNOWN_RECOMMENDATION: Final = "unknown_recommendation"
+
+
+def heimdall_sandbox_trial(
+    db: object,
+    domain: str,
+    *,
+    success: bool,
+    confidence: float,
+    actor: str | None = None,
+    correlation_id: str | None = None,
+    detail: Any = None,
+) -> None:
+    """Book one sandbox trial on today's scorecard of a domain.
+
+    Args:
+        db: A SQLAlchemy session, whose transaction the trial belongs to, and which then locks the scorecard
+            of the day until its end; or what else names the database.
+        domain: Of what.
+        success: How it went.
+        confidence: How sure whoever recommended was, 0 to 1.
+        actor: Who.
+        correlation_id: The one in force by default.
+        detail: A JSON value.
+
+    Raises:
+        InvalidArgument: An argument is not what it has to be.
+        sqlalchemy.exc.SQLAlchemyError: The database cannot be asked: nothing was booked.
+    """
+    event = _event("sandbox_trial", domain, actor, correlation_id) | {
+        "ok": check_flag("success", success),
+        "confidence": check_share("confidence", confidence),
+        "detail": None if detail is None else check_json("detail", detail),
+    }
+    with joined(db) as work, work.several() as connection:
+        scorecard.add(connection, domain, event["ok"], event["confidence"], event["created_at"])
+        connection.execute(insert(HeimdallEvent).values(event))
+
+
+def heimdall_recommend(
+    db: object,
+    domain: str,
+    confidence: float,
+    recommendation: Any,
+    *,
+    evidence: Any = None,
+    actor: str | None = None,
+    correlation_id: str | None = None,
+) -> Recommendation:
+    """Record a recommendation, with what the gate says of it now.
+
+    Args:
+        db: As for `heimdall_sandbox_trial`.
+        domain: Of what.
+        confidence: How sure whoever recommends is, 0 to 1.
+        recommendation: What to do: a JSON value, kept exactly.
+        evidence: What it rests on: a JSON value.
+        actor: Who recommends.
+        correlation_id: The one in force by default.
+
+    Raises:
+        InvalidArgument: An argument is not what it has to be, as a confidence of NaN or 1.1.
+        sqlalchemy.exc.SQLAlchemyError: The database cannot be asked: nothing was recorded.
+    """
+    origin = _origin(actor, correlation_id)
+    domain = check_domain(domain)
+    confidence = check_share("confidence", confidence)
+    recommendation = check_json("recommendation", recommendation)
+    evidence = None if evidence is None else check_json("evidence", evidence)
+    with joined(db) as work:
+        refused = ineligibility(*_standing(work.connection, domain), confidence)
+        made = Recommendation(
+            id=pipeline.next_id(),
+            domain=domain,
+            confidence=confidence,
+            recommendation_json=recommendation,
+            evidence_json=evidence,
+            prod_eligible=refused is None,
+            gate_reason=None if refused is None else refused.reason,
+            **origin,
+        )
+        work.connection.execute(insert(HeimdallRecommendation).values(made._asdict()))
+    return made
+
+
+def heimdall_require_prod_eligible(
+    db: object, recommendation_id: int, *, actor: str | None = None, correlation_id: str | None = None
+) -> Recommendation:
+    """Return a recommendation production may use now, or raise.
+
+    It must have passed the gate when it was made, and pass it now: under today's policy, with today's
+    scorecard. Either way the decision is recorded; a refusal at once, or right after the caller's transaction
+    where that holds locks.
+
+    Args:
+        db: As for `heimdall_sandbox_trial`.
+        recommendation_id: Which one.
+        actor: Who is about to use it.
+        correlation_id: The one in force by default.
+
+    Raises:
+        NotEligible: Production may not use it, or there is none with this id.
+        InvalidArgument: An argument is not what it has to be.
+        sqlalchemy.exc.SQLAlchemyError: The database cannot be asked: do not use it.
+    """
+    if isinstance(recommendation_id, bool) or not isinstance(recommendation_id, int):
+        raise InvalidArgument("recommendation_id", "an int", repr(recommendation_id)[:60])
+    what = f"recommendation {recommendation_id}"
+    origin = _origin(actor, correlation_id)
+    with joined(db) as work:
+        made = by_id(work.connection, recommendation_id) if 0 <= recommendation_id < 1 << 63 else None
+        if made is None:
+            raise NotEligible(what, UNKNOWN_RECOMMENDATION, "there is none with this id")
+        refused = _refused_at_creation(made)
+        if refused is None:
+            refused = ineligibility(*_standing(work.connection, made.domain), made.confidence)
+        event = _use(made, refused) | origin
+        if refused is None:
+            work.connection.execute(insert(HeimdallEvent).values(event))
+            return made
+    apart(db, lambda own: _record(own, event))
+    raise NotEligible(what, *refused)
+
+
+def heimdall_promote(
+    db: object = None, *, domain: str, actor: str, reason: str, version: int | None = None
+) -> HeimdallPolicyView:
+    """Let production use the recommendations of a domain, if its scorecard has earned it.
+
+    A transaction of golive's own, and a row of the audit trail, refused or not.
+
+    Args:
+        db: What names the database.
+        domain: Which one.
+        actor: Who.
+        reason: Why.
+        version: The version of the policy the decision was made on; None to not care.
+
+    Raises:
+        NotEligible: There is no policy, or the scorecard does not do; the attempt is in the audit trail,
+            nothing else changed.
+        VersionConflict: The policy was changed since.
+        InvalidArgument: An argument is not what it has to be.
+    """
+    actor, reason = governance.check_actor(actor), governance.check_reason(reason)
+    event = _event("promotion", domain, actor, None)
+    with governance.acting(db) as connection:
+        policy, card = _standing(connection, domain)
+        refused = unproven(policy, card)
+        detail = _shown(card) | ({} if refused is None else refused._asdict())
+        connection.execute(insert(HeimdallEvent).values(event | {"ok": refused is None, "detail": detail}))
+        if refused is None:
+            enabled = {name: getattr(policy, name) for name in VALUES} | {"prod_use_enabled": True}
+            return POLICIES.put(
+                connection, [domain], enabled, actor=actor, reason=reason, version=version, action="promote"
+            )
+        audit.append(
+            connection,
+            actor=actor,
+            action="heimdall_policy.promote",
+            target=domain,
+            ok=False,
+            after=detail,
+            reason=reason,
+        )
+    raise NotEligible(domain, *refused)
+
+
+def _standing(connection: Connection, domain: str) -> tuple[HeimdallPolicyView | None, Scorecard]:
+    policy, today = POLICIES.get(connection, domain), utc_now().date()
+    if policy is None:
+        return None, Scorecard(domain, today)
+    return policy, scorecard.scorecard(connection, domain, policy.scorecard_days, today)
+
+
+def _refused_at_creation(made: Recommendation) -> Ineligibility | None:
+    if made.prod_eligible:
+        return None
+    return Ineligibility(made.gate_reason or "unknown", "it was refused when it was made")
+
+
+def _event(name: str, domain: str, actor: object, correlation_id: object) -> dict[str, Any]:
+    return {"event": name, "domain": check_domain(domain)} | _origin(actor, correlation_id)
+
+
+def _use(made: Recommendation, refused: Ineligibility | None) -> dict[str, Any]:
+    return {
+        "event": "prod_use",
+        "domain": made.domain,
+        "confidence": made.confidence,
+        "recommendation_id": made.id,
+        "ok": refused is None,
+        "detail": None if refused is None else refused._asdict(),
+    }
+
+
+def _origin(actor: object, correlation_id: object) -> dict[str, Any]:
+    """Return who does it, in which deal and trace, and when, as the tables have it."""
+    span = trace.get_current_span().get_span_context()
+    return {
+        "actor": None if actor is None else governance.check_actor(actor),
+        "correlation_id": check_correlation_id(correlation_id) or current_correlation_id(),
+        "trace_id": f"{span.trace_id:032x}" if span.is_valid else None,
+        "created_at": utc_now(),
+    }
+
+
+def _record(work: Work, event: dict[str, Any]) -> None:
+    work.connection.execute(insert(HeimdallEvent).values(event))
+
+
+def _shown(card: Scorecard) -> dict[str, Any]:
+    return {"trials": card.trials, "successes": card.successes, "success_rate": card.success_rate}
