@@ -1,83 +1,109 @@
-"""The runbook evaluated at most once an interval, for everything that asks often: gates, gauges, pages.
+"""What many ask for often, evaluated at most once an interval: for gates, gauges and pages.
 
-evaluator = RunbookEvaluator(db, interval_s=1.0)
-evaluator.latest(wait_s=5.0)      # Evaluation(runbook, age_s=0.4), never older than the interval
+runbooks = RunbookEvaluator(db, interval_s=1.0)
+runbooks.latest(wait_s=5.0)      # Evaluation(value, age_s=0.4), never older than the interval
+levers = LeversEvaluator(db, interval_s=1.0)
 """
 
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from golive import levers
+from golive.levers import Levers
 from golive.models.base import utc_now
 from golive.runbook import Runbook, build_runbook
 
-__all__ = ["Evaluation", "RunbookEvaluator"]
+__all__ = ["Evaluation", "Evaluator", "LeversEvaluator", "RunbookEvaluator"]
+
+T = TypeVar("T")
 
 
-class Evaluation(NamedTuple):
-    """A runbook and how old it is, in seconds, from when its evaluation began."""
+class Evaluation(NamedTuple, Generic[T]):
+    """What was found, and how old it is, in seconds, from when its evaluation began."""
 
-    runbook: Runbook
+    value: T
     age_s: float
 
 
-class RunbookEvaluator:
+class Evaluator(Generic[T]):
     """Any thread may call `latest`; evaluations run in a thread of their own, one at a time.
 
     Args:
-        db: The database, as `build_runbook` takes it.
+        evaluate: Does it.
         interval_s: How old an answer may be.
-        build: Evaluates; fails closed by itself.
+        without: What to answer where there is none, given why.
     """
 
-    def __init__(
-        self, db: object, interval_s: float, build: Callable[[object], Runbook] = build_runbook
-    ) -> None:
+    def __init__(self, evaluate: Callable[[], T], interval_s: float, without: Callable[[str], T]) -> None:
         self.interval_s = interval_s
-        self._db = db
-        self._build = build
+        self._evaluate = evaluate
+        self._without = without
         self._lock = threading.Lock()
-        self._running: Future[tuple[Runbook, float]] | None = None
-        self._last: tuple[Runbook, float] | None = None
+        self._running: Future[tuple[T, float]] | None = None
+        self._last: tuple[T, float] | None = None
 
-    def latest(self, wait_s: float) -> Evaluation:
+    def latest(self, wait_s: float) -> Evaluation[T]:
         """Return an evaluation not older than the interval, made now if need be.
 
-        Where it takes longer than `wait_s` seconds the answer is a runbook that says so, with a blocker: a
-        gate never answers from a stale one.
+        Where it takes longer than `wait_s` seconds the answer says so, and is no stale one.
         """
         found = self._fresh()
         if found is None:
             try:
                 found = self._start().result(timeout=wait_s)
             except TimeoutError:
-                found = _unevaluated(f"It has not been evaluated within {wait_s:g} s."), time.monotonic()
+                found = (
+                    self._without(f"It has not been evaluated within {wait_s:g} s."),
+                    time.monotonic(),
+                )
         return Evaluation(found[0], time.monotonic() - found[1])
 
-    def _fresh(self) -> tuple[Runbook, float] | None:
+    def refresh(self) -> None:
+        """Begin an evaluation if there is none that will do, and do not wait for it."""
+        if self._fresh() is None:
+            self._start()
+
+    def _fresh(self) -> tuple[T, float] | None:
         last = self._last
         return last if last is not None and time.monotonic() - last[1] <= self.interval_s else None
 
-    def _start(self) -> "Future[tuple[Runbook, float]]":
+    def _start(self) -> "Future[tuple[T, float]]":
         with self._lock:
             if self._running is None:
                 self._running = Future()
                 threading.Thread(
-                    target=self._evaluate, args=(self._running,), name="golive-runbook", daemon=True
+                    target=self._run, args=(self._running,), name="golive-evaluator", daemon=True
                 ).start()
             return self._running
 
-    def _evaluate(self, future: "Future[tuple[Runbook, float]]") -> None:
+    def _run(self, future: "Future[tuple[T, float]]") -> None:
         began = time.monotonic()
         try:
-            runbook = self._build(self._db)
+            value = self._evaluate()
         except Exception as error:
-            runbook = _unevaluated(f"It cannot be evaluated ({type(error).__name__}).")
+            value = self._without(f"It cannot be evaluated ({type(error).__name__}).")
         with self._lock:
-            self._last, self._running = (runbook, began), None
-        future.set_result((runbook, began))
+            self._last, self._running = (value, began), None
+        future.set_result((value, began))
+
+
+class RunbookEvaluator(Evaluator[Runbook]):
+    """Evaluates the runbook of a database; one that cannot be evaluated has a blocker that says so."""
+
+    def __init__(
+        self, db: object, interval_s: float, build: Callable[[object], Runbook] = build_runbook
+    ) -> None:
+        super().__init__(lambda: build(db), interval_s, _unevaluated)
+
+
+class LeversEvaluator(Evaluator[Levers | None]):
+    """Reads the levers of a database; None where they cannot be read."""
+
+    def __init__(self, db: object, interval_s: float) -> None:
+        super().__init__(lambda: levers.read(db), interval_s, lambda _: None)
 
 
 def _unevaluated(message: str) -> Runbook:

@@ -107,23 +107,23 @@ def test_the_kill_switch_fails_in_time_and_works_as_soon_as_the_database_is_back
 def test_an_evaluator_answers_within_what_its_caller_waits(network: tuple[Proxy, str]) -> None:
     proxy, url = network
     evaluator = RunbookEvaluator(url, 0.2)
-    assert evaluator.latest(5).runbook["verdict"] == "pass"
+    assert evaluator.latest(5).value["verdict"] == "pass"
     proxy.mode = "hang"
     time.sleep(0.3)
     found, seconds = timed(evaluator.latest, 0.2)
-    assert found.runbook["verdict"] == "inconclusive"
-    assert [check["id"] for check in found.runbook["blockers"]] == ["runbook_evaluated"]
+    assert found.value["verdict"] == "inconclusive"
+    assert [check["id"] for check in found.value["blockers"]] == ["runbook_evaluated"]
     assert seconds < 1
-    assert not evaluator.latest(5).runbook["ok_to_enable_go_live"]
+    assert not evaluator.latest(5).value["ok_to_enable_go_live"]
 
 
 def test_an_evaluation_is_not_older_than_its_interval(production: str) -> None:
     evaluator = RunbookEvaluator(production, 0.3)
     first = evaluator.latest(5)
-    assert evaluator.latest(5).runbook is first.runbook
+    assert evaluator.latest(5).value is first.value
     time.sleep(0.35)
     second = evaluator.latest(5)
-    assert second.runbook["generated_at"] > first.runbook["generated_at"]
+    assert second.value["generated_at"] > first.value["generated_at"]
     assert second.age_s < 0.3 + 1
 
 

@@ -139,7 +139,7 @@ def test_the_defaults_of_the_gate_and_the_service_are_those_documented() -> None
 def test_every_metric_of_a_scrape_is_documented() -> None:
     source = "".join(
         (ROOT / "exporters/golive/exporters" / name).read_text()
-        for name in ("prometheus.py", "prometheus_gate.py")
+        for name in ("prometheus.py", "prometheus_gate.py", "prometheus_levers.py")
     )
     families = set(re.findall(r'"(golive_[a-z_]+)"', source))
     assert len(families) >= 15

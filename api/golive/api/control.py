@@ -12,10 +12,11 @@ from starlette.requests import HTTPConnection
 from golive import governance, pipeline, settings
 from golive.api.auth import Authenticator
 from golive.api.limits import Limits
-from golive.evaluator import Evaluation, RunbookEvaluator
+from golive.evaluator import Evaluation, LeversEvaluator, RunbookEvaluator
 from golive.exporters.prometheus import KpiCollector, render
 from golive.exporters.prometheus_gate import SCRAPE_WAIT_S, GateCollector
 from golive.production import ProductionGate, production_gate
+from golive.runbook import Runbook
 from golive.settings import ServiceSettings
 
 ANSWER_WAIT_S = 11.0
@@ -37,10 +38,11 @@ class Control:
     authenticator: Authenticator
     limits: Limits
     evaluator: RunbookEvaluator
+    levers: LeversEvaluator
     gate: ProductionGate
     threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
 
-    async def evaluation(self) -> Evaluation:
+    async def evaluation(self) -> Evaluation[Runbook]:
         """Return the runbook, not older than its interval."""
         return await anyio.to_thread.run_sync(self.evaluator.latest, ANSWER_WAIT_S, limiter=self.threads)
 
@@ -51,7 +53,7 @@ class Control:
             wait_s = min(wait_s, scrape_timeout_s * _SCRAPE_MARGIN)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(KpiCollector(pipeline.host_account))
-        registry.register(GateCollector(self.evaluator, self.gate, wait_s))
+        registry.register(GateCollector(self.evaluator, self.levers, self.gate, wait_s))
         return render(registry, accept)
 
 
@@ -73,6 +75,7 @@ def build_control(db: object = None, given: ServiceSettings | None = None) -> Co
         authenticator=Authenticator(engine, service, limits),
         limits=limits,
         evaluator=RunbookEvaluator(url, gate.runbook_interval_s),
+        levers=LeversEvaluator(url, gate.runbook_interval_s),
         gate=production_gate(url),
     )
 

@@ -1,17 +1,19 @@
-"""The gate as Prometheus gauges: the runbook, the go-live state and the kill switch.
+"""The gate as Prometheus gauges: the runbook, the go-live state, the kill switch, and the levers.
 
-registry.register(GateCollector(evaluator, production_gate()))
+registry.register(GateCollector(RunbookEvaluator(url, 1.0), LeversEvaluator(url, 1.0), production_gate(url)))
 """
 
 import datetime as dt
 import math
+import time
 from collections.abc import Iterable
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from golive import checks
-from golive.evaluator import RunbookEvaluator
+from golive.evaluator import LeversEvaluator, RunbookEvaluator
+from golive.exporters.prometheus_levers import charter_gauges, risk_gauges
 from golive.production import ProductionGate
 from golive.runbook import STANDARD_CHECKS, Runbook
 
@@ -25,23 +27,34 @@ class GateCollector(Collector):
     be true, NaN.
 
     Args:
-        evaluator: Evaluates the runbook.
+        runbooks: Evaluates the runbook.
+        levers: Reads the levers, whose gauges are absent while they cannot be read.
         gate: Knows the go-live state.
-        wait_s: How long a scrape waits for an evaluation, in seconds.
+        wait_s: How long a scrape waits for the database, in seconds.
     """
 
     def __init__(
-        self, evaluator: RunbookEvaluator, gate: ProductionGate, wait_s: float = SCRAPE_WAIT_S
+        self,
+        runbooks: RunbookEvaluator,
+        levers: LeversEvaluator,
+        gate: ProductionGate,
+        wait_s: float = SCRAPE_WAIT_S,
     ) -> None:
-        self._evaluator = evaluator
+        self._runbooks = runbooks
+        self._levers = levers
         self._gate = gate
         self._wait_s = wait_s
 
     def collect(self) -> Iterable[Metric]:
         """Return the gauges; called by the registry at each scrape."""
-        runbook = self._evaluator.latest(self._wait_s).runbook
-        yield from _runbook_gauges(runbook)
+        until = time.monotonic() + self._wait_s
+        self._levers.refresh()  # beside the runbook's evaluation, so that a scrape waits for the longer one
+        yield from _runbook_gauges(self._runbooks.latest(self._wait_s).value)
         yield from self._state_gauges()
+        levers = self._levers.latest(max(until - time.monotonic(), 0.0)).value
+        if levers is not None:
+            yield from risk_gauges(levers.risk)
+            yield from charter_gauges(levers.charter)
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: what there is must not be evaluated just to be registered."""

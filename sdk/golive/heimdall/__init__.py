@@ -18,10 +18,10 @@ from golive.heimdall.charter import (
     heimdall_require_prod_eligible,
     heimdall_sandbox_trial,
 )
-from golive.heimdall.gate import Ineligibility, ineligibility
+from golive.heimdall.gate import Ineligibility, Standing, ineligibility, standings
 from golive.heimdall.policy import HeimdallPolicyView, policies, upsert_policy
 from golive.heimdall.recommendations import Recommendation, recommendations
-from golive.heimdall.scorecard import Scorecard, scorecard, scorecards
+from golive.heimdall.scorecard import Scorecard, scorecard
 
 __all__ = [
     "HeimdallPolicyView",
@@ -29,6 +29,7 @@ __all__ = [
     "NotEligible",
     "Recommendation",
     "Scorecard",
+    "Standing",
     "heimdall_promote",
     "heimdall_recommend",
     "heimdall_require_prod_eligible",
@@ -37,6 +38,6 @@ __all__ = [
     "policies",
     "recommendations",
     "scorecard",
-    "scorecards",
+    "standings",
     "upsert_policy",
 ]

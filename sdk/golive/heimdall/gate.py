@@ -1,9 +1,12 @@
 """The gate of the charter: a function of a policy, a scorecard and a confidence, and of nothing else."""
 
+import datetime as dt
 from typing import Final, NamedTuple
 
-from golive.heimdall.policy import HeimdallPolicyView
-from golive.heimdall.scorecard import Scorecard
+from sqlalchemy import Connection
+
+from golive.heimdall.policy import HeimdallPolicyView, policies
+from golive.heimdall.scorecard import Scorecard, scorecard
 
 POLICY_MISSING: Final = "policy_missing"
 PROD_USE_DISABLED: Final = "prod_use_disabled"
@@ -17,6 +20,23 @@ class Ineligibility(NamedTuple):
 
     reason: str
     explanation: str
+
+
+class Standing(NamedTuple):
+    """A domain's policy, its scorecard, and why that does not do for production yet."""
+
+    policy: HeimdallPolicyView
+    scorecard: Scorecard
+    unproven: Ineligibility | None
+
+
+def standings(connection: Connection, today: dt.date) -> list[Standing]:
+    """Return where every domain with a policy stands."""
+    made = []
+    for policy in policies(connection):
+        card = scorecard(connection, policy.domain, policy.scorecard_days, today)
+        made.append(Standing(policy, card, unproven(policy, card)))
+    return made
 
 
 def ineligibility(

@@ -5,7 +5,6 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Date, bindparam, func, select, text
 
-from golive.heimdall.policy import policies
 from golive.models import HeimdallScorecardDay
 from golive.models.base import UtcDateTime
 
@@ -58,10 +57,3 @@ def scorecard(connection: Connection, domain: str, days: int, today: dt.date) ->
     if not trials:
         return Scorecard(domain, since)
     return Scorecard(domain, since, trials, successes, successes / trials, confidence / trials)
-
-
-def scorecards(connection: Connection, today: dt.date) -> list[Scorecard]:
-    """Return the scorecard of every domain with a policy, over as many days as that says."""
-    return [
-        scorecard(connection, policy.domain, policy.scorecard_days, today) for policy in policies(connection)
-    ]

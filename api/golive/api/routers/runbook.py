@@ -12,7 +12,7 @@ from golive.api.problems import problem_responses
 from golive.api.routes import GateRoute
 from golive.api.schemas import ArgoVerdict, GateVerdict, RunbookStatus
 from golive.evaluator import Evaluation
-from golive.runbook import render_runbook_markdown
+from golive.runbook import Runbook, render_runbook_markdown
 
 router = APIRouter(
     prefix="/governance/runbook",
@@ -45,7 +45,7 @@ async def status(control: Controlled, response: Response) -> RunbookStatus:
     """Every check, what it found, and what to do."""
     found = await control.evaluation()
     response.headers.update(_not_cached(found))
-    return RunbookStatus.model_validate(found.runbook)
+    return RunbookStatus.model_validate(found.value)
 
 
 @router.get(
@@ -59,7 +59,7 @@ async def status(control: Controlled, response: Response) -> RunbookStatus:
 async def markdown(control: Controlled) -> PlainTextResponse:
     """The same for a person."""
     found = await control.evaluation()
-    return PlainTextResponse(render_runbook_markdown(found.runbook), headers=_not_cached(found))
+    return PlainTextResponse(render_runbook_markdown(found.value), headers=_not_cached(found))
 
 
 @router.get(
@@ -104,8 +104,8 @@ async def flagger(control: Controlled, hook: FlaggerHook) -> PlainTextResponse:
     return PlainTextResponse(text, 200 if verdict.ok else 403, headers=_not_cached(found))
 
 
-def _verdict(found: Evaluation) -> GateVerdict:
-    runbook = found.runbook
+def _verdict(found: Evaluation[Runbook]) -> GateVerdict:
+    runbook = found.value
     return GateVerdict(
         verdict=runbook["verdict"],
         ok=runbook["ok_to_enable_go_live"],
@@ -116,5 +116,5 @@ def _verdict(found: Evaluation) -> GateVerdict:
     )
 
 
-def _not_cached(found: Evaluation) -> dict[str, str]:
+def _not_cached(found: Evaluation[Runbook]) -> dict[str, str]:
     return {"Cache-Control": "no-store", "Age": str(int(found.age_s))}
