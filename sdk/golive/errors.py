@@ -185,11 +185,12 @@ class NotEligible(GoliveError, RuntimeError):
     """Production may not use a recommendation.
 
     Attributes:
-        reason: `policy_missing`, `prod_use_disabled`, `confidence_too_low`, `too_few_trials` or
-            `success_rate_too_low`.
+        reason: `policy_missing`, `prod_use_disabled`, `confidence_too_low`, `too_few_trials`,
+            `success_rate_too_low`, or `UNKNOWN`: there is no such recommendation.
     """
 
     code = "not_eligible"
+    UNKNOWN: ClassVar[str] = "unknown_recommendation"
 
     def __init__(self, what: str, reason: str, explanation: str) -> None:
         self.reason = reason

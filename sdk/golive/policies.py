@@ -73,7 +73,7 @@ class PolicyTable(Generic[P]):
         Args:
             connection: The transaction.
             key: Whose policy.
-            values: Its other columns.
+            values: What somebody decided; columns it does not name stay as they are, or have the defaults.
             actor: Who.
             reason: Why.
             version: The version the decision was made on, 0 for a policy that is not there yet; None to not
@@ -93,7 +93,7 @@ class PolicyTable(Generic[P]):
             connection.execute(insert(self._model).values(row))
         else:
             connection.execute(update(self._model).where(self._at(key)).values(row))
-        after: P = self._make(**row)
+        after = self.of(connection.execute(select(*self.columns).where(self._at(key))).one())
         audit.append(
             connection,
             actor=actor,

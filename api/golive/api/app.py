@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from golive import audit, pipeline
 from golive.api import problems
 from golive.api.control import Control, build_control
-from golive.api.routers import go_live, kpi, operations, runbook
+from golive.api.routers import go_live, heimdall, kpi, operations, risk, runbook
 from golive.asgi import CorrelationMiddleware
 from golive.errors import GoliveError
 from golive.models.base import utc_now
@@ -31,6 +31,8 @@ router = APIRouter()
 """The routes below `/api`, for an application of your own: `app.include_router(router, prefix="/api")`."""
 router.include_router(runbook.router)
 router.include_router(go_live.router)
+router.include_router(risk.router)
+router.include_router(heimdall.router)
 router.include_router(kpi.router)
 
 

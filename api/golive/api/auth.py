@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, NamedTuple
 
 import anyio
-from fastapi import Security
+from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -187,6 +187,10 @@ class Requirement:
 def require(scope: str, anonymous: str | None = None) -> Requirement:
     """Return the dependency of a route that needs a scope, unless `GOLIVE_ANONYMOUS` names `anonymous`."""
     return Requirement(scope, anonymous)
+
+
+Operator = Annotated[Principal, Depends(require("operate"))]
+"""A parameter of a route that changes something: who does."""
 
 
 def unauthorized(detail: str, error: str | None = None) -> Problem:

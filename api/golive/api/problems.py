@@ -7,6 +7,7 @@ route handles its own errors, and before that its bounds and its credential.
 import json
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -18,7 +19,18 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from golive.errors import Blocked, InvalidArgument, SchemaError, SpoolFull, VersionConflict
+from golive.errors import (
+    Blocked,
+    IdempotencyConflict,
+    InvalidArgument,
+    NotEligible,
+    NotReserved,
+    ReservationClosed,
+    RiskDenied,
+    SchemaError,
+    SpoolFull,
+    VersionConflict,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +46,17 @@ class FieldError(BaseModel):
     message: str
 
 
+class Denial(BaseModel):
+    """Whose cap leaves no room for an action, and by how much; figures are text where they are money."""
+
+    engine: str
+    policy: str
+    limit: str | int | None = None
+    used: str | int | None = None
+    asked: str | int | None = None
+    room: str | int | None = None
+
+
 class ProblemDetails(BaseModel):
     """Problem details (RFC 9457); further members stand beside these."""
 
@@ -47,6 +70,10 @@ class ProblemDetails(BaseModel):
     """Which checks, of a 409."""
     version: int | None = None
     """What it is now, of a 412."""
+    reason: str | None = None
+    """Why a lever said no, in one word, of its 403."""
+    denial: Denial | None = None
+    """The figures, of the risk guard's 403."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -124,6 +151,19 @@ def problem_of(error: Exception) -> Problem:
                 {"ETag": f'"{error.version}"'},
                 version=error.version,
             )
+        case RiskDenied():
+            return Problem(
+                403, "The risk guard denies it", str(error), reason=error.reason, denial=_denial(error)
+            )
+        case NotEligible(reason=reason):
+            status = 404 if reason == NotEligible.UNKNOWN else 403
+            return Problem(status, "The charter does not allow it", str(error), reason=reason)
+        case NotReserved():
+            return Problem(404, "Not reserved", str(error))
+        case ReservationClosed():
+            return Problem(409, "The reservation is closed", str(error))
+        case IdempotencyConflict():
+            return Problem(409, "The idempotency key was used", str(error))
         case SpoolFull():
             return _unavailable("The events cannot be kept now; nothing was recorded.")
         case SchemaError():
@@ -167,6 +207,12 @@ def answering(
 
 def _unavailable(detail: str) -> Problem:
     return Problem(503, "Not available now", detail, {"Retry-After": _RETRY_AFTER_S})
+
+
+def _denial(error: RiskDenied) -> Denial:
+    figures = {name: getattr(error, name) for name in ("limit", "used", "asked", "room")}
+    shown = {name: str(of) if isinstance(of, Decimal) else of for name, of in figures.items()}
+    return Denial(engine=error.engine, policy=error.policy, **shown)
 
 
 def _field(error: Mapping[str, Any]) -> str:

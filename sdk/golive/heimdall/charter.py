@@ -1,6 +1,6 @@
 """What is done under the charter: trials, recommendations, their use in production, promotions."""
 
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry import trace
 from sqlalchemy import Connection, insert
@@ -11,14 +11,12 @@ from golive.errors import InvalidArgument, NotEligible
 from golive.events import check_correlation_id, check_domain
 from golive.heimdall import scorecard
 from golive.heimdall.gate import Ineligibility, ineligibility, unproven
-from golive.heimdall.policy import POLICIES, VALUES, HeimdallPolicyView, check_flag, check_share
+from golive.heimdall.policy import POLICIES, HeimdallPolicyView, check_flag, check_share
 from golive.heimdall.recommendations import Recommendation, by_id, check_json
 from golive.heimdall.scorecard import Scorecard
 from golive.joining import Work, apart, joined
 from golive.models import HeimdallEvent, HeimdallRecommendation
 from golive.models.base import utc_now
-
-UNKNOWN_RECOMMENDATION: Final = "unknown_recommendation"
 
 
 def heimdall_sandbox_trial(
@@ -73,7 +71,7 @@ def heimdall_recommend(
         db: As for `heimdall_sandbox_trial`.
         domain: Of what.
         confidence: How sure whoever recommends is, 0 to 1.
-        recommendation: What to do: a JSON value, kept exactly.
+        recommendation: What to do: a JSON value but null, kept exactly.
         evidence: What it rests on: a JSON value.
         actor: Who recommends.
         correlation_id: The one in force by default.
@@ -85,6 +83,8 @@ def heimdall_recommend(
     origin = _origin(actor, correlation_id)
     domain = check_domain(domain)
     confidence = check_share("confidence", confidence)
+    if recommendation is None:
+        raise InvalidArgument("recommendation", "a JSON value but null", "None")
     recommendation = check_json("recommendation", recommendation)
     evidence = None if evidence is None else check_json("evidence", evidence)
     with joined(db) as work:
@@ -130,7 +130,7 @@ def heimdall_require_prod_eligible(
     with joined(db) as work:
         made = by_id(work.connection, recommendation_id) if 0 <= recommendation_id < 1 << 63 else None
         if made is None:
-            raise NotEligible(what, UNKNOWN_RECOMMENDATION, "there is none with this id")
+            raise NotEligible(what, NotEligible.UNKNOWN, "there is none with this id")
         refused = _refused_at_creation(made)
         if refused is None:
             refused = ineligibility(*_standing(work.connection, made.domain), made.confidence)
@@ -170,7 +170,7 @@ def heimdall_promote(
         detail = _shown(card) | ({} if refused is None else refused._asdict())
         connection.execute(insert(HeimdallEvent).values(event | {"ok": refused is None, "detail": detail}))
         if refused is None:
-            enabled = {name: getattr(policy, name) for name in VALUES} | {"prod_use_enabled": True}
+            enabled = {"prod_use_enabled": True}
             return POLICIES.put(
                 connection, [domain], enabled, actor=actor, reason=reason, version=version, action="promote"
             )

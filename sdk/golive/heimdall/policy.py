@@ -13,7 +13,6 @@ from golive.models import HeimdallPolicy
 from golive.policies import PolicyTable
 
 TRIALS_MAX: Final = 2**31 - 1
-SCORECARD_DAYS: Final = 30
 SCORECARD_DAYS_MAX: Final = 3660
 
 
@@ -32,8 +31,6 @@ class HeimdallPolicyView(NamedTuple):
     updated_at: dt.datetime | None
 
 
-VALUES: Final = HeimdallPolicyView._fields[1:6]
-"""The fields somebody decides."""
 POLICIES: Final = PolicyTable(HeimdallPolicy, HeimdallPolicyView, ["domain"])
 
 
@@ -50,7 +47,7 @@ def upsert_policy(
     min_sandbox_trials: int,
     min_sandbox_success_rate: float,
     prod_use_enabled: bool,
-    scorecard_days: int = SCORECARD_DAYS,
+    scorecard_days: int | None = None,
     actor: str,
     reason: str,
     version: int | None = None,
@@ -64,7 +61,8 @@ def upsert_policy(
         min_sandbox_trials: How many trials the scorecard needs.
         min_sandbox_success_rate: Which share of them succeeded at least, 0 to 1.
         prod_use_enabled: Whether production may use any; `heimdall_promote` turns it on where it is earned.
-        scorecard_days: How many days of trials the scorecard has, today's among them.
+        scorecard_days: How many days of trials the scorecard has, today's among them. None leaves what is
+            there; 30 for a new policy.
         actor: Who.
         reason: Why.
         version: The version of the policy the decision was made on, 0 for one that is not there yet; None
@@ -79,9 +77,10 @@ def upsert_policy(
         "min_confidence_prod": check_share("min_confidence_prod", min_confidence_prod),
         "min_sandbox_trials": _check_count("min_sandbox_trials", min_sandbox_trials, 0, TRIALS_MAX),
         "min_sandbox_success_rate": check_share("min_sandbox_success_rate", min_sandbox_success_rate),
-        "scorecard_days": _check_count("scorecard_days", scorecard_days, 1, SCORECARD_DAYS_MAX),
         "prod_use_enabled": check_flag("prod_use_enabled", prod_use_enabled),
     }
+    if scorecard_days is not None:
+        values["scorecard_days"] = _check_count("scorecard_days", scorecard_days, 1, SCORECARD_DAYS_MAX)
     key = [check_domain(domain)]
     with governance.acting(db) as connection:
         return POLICIES.put(connection, key, values, actor=actor, reason=reason, version=version)

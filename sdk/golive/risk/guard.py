@@ -149,6 +149,7 @@ def risk_refund(
     reservation_id: int,
     amount: Decimal | int,
     *,
+    realized_loss: Decimal | int | None = None,
     actor: str | None = None,
     reason: str | None = None,
 ) -> Reservation:
@@ -158,15 +159,18 @@ def risk_refund(
         db: As for `risk_reserve_or_raise`.
         reservation_id: Which one; settled.
         amount: How much came back; at most the loss.
+        realized_loss: The loss before it came back: a call that is repeated finds another, and is refused.
+            None to not care.
         actor: Who.
         reason: Why.
 
     Raises:
         NotReserved: There is no such reservation.
-        ReservationClosed: It was released.
+        ReservationClosed: It was released, or its loss is another one.
         InvalidArgument: More would come back than was lost, or nothing was settled yet.
     """
     back = check_amount("amount", amount)
+    seen = None if realized_loss is None else check_amount("realized_loss", realized_loss)
     note = _note(actor, reason)
     with joined(db) as work:
         for _ in range(_ATTEMPTS):
@@ -175,6 +179,8 @@ def risk_refund(
             if made.status == "released":
                 raise ReservationClosed(made.id, made.status, "nothing was lost")
             lost = made.realized_loss if made.realized_loss is not None else Decimal(0)
+            if seen is not None and seen != lost:
+                raise ReservationClosed(made.id, made.status, f"its loss is {lost}, not {seen}")
             if back > lost or not back:
                 raise InvalidArgument("amount", f"above 0 and at most the loss of {lost}", str(back))
             if _close(work, found, "REFUND", note | {"loss": back, "previous_loss": lost}):

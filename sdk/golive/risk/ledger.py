@@ -16,7 +16,7 @@ from sqlalchemy import Connection, and_, bindparam, exists, func, insert, select
 
 from golive.joining import Work
 from golive.models import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
-from golive.risk.policy import GLOBAL, POLICIES, RiskPolicyView
+from golive.risk.policy import GLOBAL, POLICIES, Limits, RiskPolicyView
 
 _EXPIRED_AT_ONCE: Final = 500
 _ZERO: Final = Decimal("0.00")
@@ -43,6 +43,20 @@ class Book(NamedTuple):
     engine: str
     policy: RiskPolicyView | None
     ledger: Ledger
+
+    def room(self) -> Limits:
+        """Return what is left under each cap: None where there is none, nothing without a policy."""
+        if self.policy is None:
+            return Limits(_ZERO, _ZERO, _ZERO, 0)
+        limits, ledger = self.policy.limits(), self.ledger
+        return Limits(
+            _left(limits.max_daily_loss, ledger.realized_loss),
+            _left(limits.max_daily_exposure, ledger.exposure_used),
+            _left(limits.max_open_risk, ledger.open_risk_reserved),
+            None
+            if limits.max_actions_per_day is None
+            else max(limits.max_actions_per_day - ledger.actions_count, 0),
+        )
 
 
 class Reading(NamedTuple):
@@ -189,6 +203,10 @@ _BEGIN: Final = text(
         for name in ("day", "open_risk_reserved", "updated_at")
     )
 )
+
+
+def _left(limit: Decimal | None, used: Decimal) -> Decimal | None:
+    return None if limit is None else max(limit - used, _ZERO)
 
 
 def _split(row: Any) -> tuple[RiskPolicyView, Ledger | None]:

@@ -83,8 +83,8 @@ def upsert_policy(
     max_daily_exposure: Decimal | int | None,
     max_open_risk: Decimal | int | None,
     max_actions_per_day: int | None,
-    throttle: float = 1.0,
-    time_zone: str = _UTC,
+    throttle: float | None = None,
+    time_zone: str | None = None,
     actor: str,
     reason: str,
     version: int | None = None,
@@ -99,9 +99,10 @@ def upsert_policy(
         max_daily_exposure: Sum of the amounts reserved in a day.
         max_open_risk: Sum of what is reserved and not settled yet.
         max_actions_per_day: Reservations of a day.
-        throttle: Share of the caps in force, 0 to 1; at 0 the engine may not act.
+        throttle: Share of the caps in force, 0 to 1; at 0 the engine may not act. None leaves the one it has,
+            for it may be there for a reason; 1 for a new policy.
         time_zone: IANA name of the zone whose days count; of `GLOBAL` only, for every engine's ledger has
-            its days.
+            its days. None leaves the one it has; UTC for a new policy.
         actor: Who.
         reason: Why.
         version: The version of the policy the decision was made on, 0 for one that is not there yet; None
@@ -118,13 +119,14 @@ def upsert_policy(
         "max_daily_exposure": _check_cap("max_daily_exposure", max_daily_exposure),
         "max_open_risk": _check_cap("max_open_risk", max_open_risk),
         "max_actions_per_day": _check_actions(max_actions_per_day),
-        "throttle": _check_throttle(throttle),
-        "time_zone": _check_zone(engine, time_zone),
     }
+    if throttle is not None:
+        values["throttle"] = _check_throttle(throttle)
+    if time_zone is not None:
+        values["time_zone"] = _check_zone(engine, time_zone)
+    key = [check_engine(engine)]
     with governance.acting(db) as connection:
-        return POLICIES.put(
-            connection, [check_engine(engine)], values, actor=actor, reason=reason, version=version
-        )
+        return POLICIES.put(connection, key, values, actor=actor, reason=reason, version=version)
 
 
 def check_engine(engine: object) -> str:

@@ -14,6 +14,7 @@ from golive.correlation import current_correlation_id
 from golive.errors import InvalidArgument
 from golive.events import check_correlation_id
 from golive.models import RiskLedgerDay, RiskReservation
+from golive.models.base import utc_now
 from golive.risk.money import check_amount
 from golive.risk.policy import GLOBAL, check_engine
 
@@ -72,6 +73,8 @@ class Request(NamedTuple):
     correlation_id: str | None
     idempotency_key: str | None
     expires_in: dt.timedelta
+    fingerprint: str
+    """Hash of what was asked for: what two requests under one key must have in common."""
 
     @classmethod
     def check(
@@ -88,22 +91,21 @@ class Request(NamedTuple):
         name = check_engine(engine)
         if name == GLOBAL:
             raise InvalidArgument("engine", "an engine; GLOBAL is the policy of all together", name)
+        money, who, why = check_amount("amount", amount), check_who(actor), check_why(reason)
+        given = check_correlation_id(correlation_id)
+        expires_in = _check_expiry(expires_in_s)
+        # The given correlation id, not the one in force: a service has a fresh one for every request.
+        content = [name, str(money), who, why, given, str(expires_in.total_seconds())]
         return cls(
             name,
-            check_amount("amount", amount),
-            check_who(actor),
-            check_why(reason),
-            check_correlation(correlation_id) or current_correlation_id(),
+            money,
+            who,
+            why,
+            given or current_correlation_id(),
             _check_key(idempotency_key),
-            _check_expiry(expires_in_s),
+            expires_in,
+            hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         )
-
-    @property
-    def fingerprint(self) -> str:
-        """Return what two requests under one key must have in common, hashed."""
-        content = [self.engine, str(self.amount), self.actor, self.reason, self.correlation_id]
-        content.append(str(self.expires_in.total_seconds()))
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def by_key(connection: Connection, key: str) -> tuple[Reservation, str | None] | None:
@@ -128,6 +130,12 @@ def unsettled(
     if correlation_id is not None:
         query = query.where(_model.correlation_id == correlation_id)
     return _found(connection, query.order_by(_model.status != "open", _model.created_at, _model.id).limit(1))
+
+
+def open_reservations(connection: Connection, limit: int) -> list[Reservation]:
+    """Return what is reserved and neither settled nor expired, the oldest first."""
+    query = select(*_COLUMNS).where(_model.status == "open", _model.expires_at > utc_now())
+    return [Reservation(*row) for row in connection.execute(query.order_by(_model.expires_at).limit(limit))]
 
 
 def check_who(actor: object) -> str | None:

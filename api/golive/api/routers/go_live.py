@@ -1,15 +1,14 @@
 """The go-live state and the kill switch."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Response
 
 from golive import go_live
-from golive.api.auth import Principal, require
+from golive.api.auth import Operator, require
 from golive.api.control import Controlled
-from golive.api.problems import Problem, problem_responses
+from golive.api.problems import problem_responses
 from golive.api.routes import GateRoute
-from golive.api.schemas import ChecklistView, GoLiveStateView, KillSwitchEngagement, StateChange
+from golive.api.schemas.go_live import ChecklistView, GoLiveStateView, KillSwitchEngagement, StateChange
+from golive.api.versions import IfMatch, seen_version, show_version
 from golive.go_live import State
 
 router = APIRouter(
@@ -20,11 +19,6 @@ router = APIRouter(
 )
 
 _may_read = Depends(require("read", anonymous="read"))
-Operator = Annotated[Principal, Depends(require("operate"))]
-IfMatch = Annotated[
-    str | None,
-    Header(alias="If-Match", description='The `ETag` of the state that was read, as `"3"`; `*` for any.'),
-]
 _changes = problem_responses(408, 412, 413, 415, 422, 428)
 
 
@@ -49,7 +43,7 @@ def enable(
     if_match: IfMatch = None,
 ) -> GoLiveStateView:
     """Let production act; 409 with the blockers if the runbook has any."""
-    version = _version(if_match, change.version)
+    version = seen_version(if_match, change.version)
     state = go_live.enable(control.engine, actor=principal.name, reason=change.reason, version=version)
     return _shown(state, response)
 
@@ -63,7 +57,7 @@ def disable(
     if_match: IfMatch = None,
 ) -> GoLiveStateView:
     """Stop production in an orderly way; in an emergency there is the kill switch, which needs no version."""
-    version = _version(if_match, change.version)
+    version = seen_version(if_match, change.version)
     state = go_live.disable(control.engine, actor=principal.name, reason=change.reason, version=version)
     return _shown(state, response)
 
@@ -86,7 +80,7 @@ def release_kill_switch(
     if_match: IfMatch = None,
 ) -> GoLiveStateView:
     """Release the kill switch; go-live is then as it was before."""
-    version = _version(if_match, change.version)
+    version = seen_version(if_match, change.version)
     state = go_live.release_kill_switch(
         control.engine, actor=principal.name, reason=change.reason, version=version
     )
@@ -94,26 +88,5 @@ def release_kill_switch(
 
 
 def _shown(state: State, response: Response) -> GoLiveStateView:
-    response.headers["ETag"] = f'"{state.version}"'
-    response.headers["Cache-Control"] = "no-store"
+    show_version(response, state.version)
     return GoLiveStateView.model_validate(state)
-
-
-def _version(if_match: str | None, in_body: int | None) -> int | None:
-    """Return the version the client saw; None where it said `*`."""
-    if if_match is None:
-        if in_body is None:
-            raise Problem(
-                428,
-                "A version is required",
-                "Read the state, and send its ETag as If-Match, or its version in the body.",
-            )
-        return in_body
-    if if_match.strip() == "*":
-        return in_body
-    text = if_match.strip().removeprefix("W/").strip('"')
-    if not text.isdecimal() or len(text) > 10:
-        raise Problem(412, "The version does not match", "If-Match is not the ETag of this state.")
-    if in_body is not None and in_body != int(text):
-        raise Problem(412, "The version does not match", "If-Match and the body name different versions.")
-    return int(text)

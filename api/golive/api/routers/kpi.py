@@ -13,14 +13,14 @@ from golive.api.auth import require
 from golive.api.control import Controlled
 from golive.api.problems import Problem, problem_responses
 from golive.api.routes import GateRoute
-from golive.api.schemas import (
+from golive.api.schemas.base import Moment
+from golive.api.schemas.kpi import (
     EventPage,
     EventView,
     KpiBatch,
     KpiBody,
     KpiRecorded,
     MetricSummaryView,
-    Moment,
     Summary,
     Timeline,
     TimelineEntryView,

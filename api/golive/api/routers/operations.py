@@ -11,7 +11,7 @@ from golive.api.auth import require
 from golive.api.control import Controlled
 from golive.api.problems import problem_responses
 from golive.api.routes import GateRoute
-from golive.api.schemas import Health
+from golive.api.schemas.operations import Health
 from golive.errors import SchemaError
 
 router = APIRouter(tags=["operations"], route_class=GateRoute)

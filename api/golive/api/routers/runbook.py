@@ -10,7 +10,7 @@ from golive.api.auth import require
 from golive.api.control import Controlled
 from golive.api.problems import problem_responses
 from golive.api.routes import GateRoute
-from golive.api.schemas import ArgoVerdict, GateVerdict, RunbookStatus
+from golive.api.schemas.runbook import ArgoVerdict, GateVerdict, RunbookStatus
 from golive.evaluator import Evaluation
 from golive.runbook import Runbook, render_runbook_markdown
 
