@@ -2,14 +2,18 @@
 
 import http.server
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from golive import database, go_live
+from golive.heimdall import heimdall_sandbox_trial
+from golive.risk import risk_reserve_or_raise, risk_settle
 from golive.runbook import build_runbook
 from tests.support.cli import golive
 
@@ -177,6 +181,18 @@ def test_the_review_shows_the_runbook_the_rates_and_the_acts(
     log.write_text(header + "".join(row.format(utc_now().isoformat()) for row in rows))
     golive("import", log, cwd=tmp_path, environment=shell)
     go_live.enable(production, actor="ops", reason="week 1")
+    made = risk_reserve_or_raise(production, "WHOLESALE", Decimal("120.50"))
+    risk_settle(production, "WHOLESALE", made.amount, Decimal("3.55"), reservation_id=made.id)
+    risk_reserve_or_raise(production, "CAPITAL", 7)
+    for success in (True, True, True, False):
+        heimdall_sandbox_trial(production, "BUYER_MATCH", success=success, confidence=0.9)
     text = golive("review", cwd=tmp_path, environment=shell).stdout
     for expected in ("GO: ", "Go-live is ENABLED", "offer_sent", "75.0%", "go_live.enable", "week 1"):
         assert expected in text
+    for row in (
+        ("GLOBAL", "100%", "3.55 of 250.00", "127.50 of 1500.00", "7.00 of any", "2 of 1000", "0"),
+        ("WHOLESALE", "100%", "3.55 of 200.00", "120.50 of 1000.00", "0.00 of 500.00", "1 of 500", "0"),
+        ("NOTIFY", "no"),
+        ("BUYER_MATCH", "no", "4 of 50", "75.0% of 80.0%", "too_few_trials"),
+    ):
+        assert re.search(r"\W+".join(map(re.escape, row)), text), row

@@ -206,6 +206,7 @@ def test_a_confidence_that_is_none_is_refused_and_nothing_recorded(sqlite_url: s
     [
         ("recommendation", {"recommendation": {"a": float("nan")}}),
         ("recommendation", {"recommendation": {1: "a"}}),
+        ("recommendation", {"recommendation": None}),
         ("recommendation", {"recommendation": {"a": "\x00"}}),
         ("recommendation", {"recommendation": "\ud800"}),
         ("recommendation", {"recommendation": object()}),

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -16,12 +17,15 @@ from sqlalchemy import text
 
 from golive import database, go_live, governance, pipeline
 from golive.exporters.prometheus import KpiCollector, render
+from golive.heimdall import heimdall_sandbox_trial
 from golive.kpi import kpi_fail, kpi_success, kpi_timed_step, kpi_value
+from golive.risk import RiskDenied, policies, risk_reserve_or_raise, risk_settle, upsert_policy
 from golive.runbook import STANDARD_CHECKS
 from tests.contract.conftest import Golive
 from tests.support.prometheus import prometheus, promtool_problems
 from tests.support.service import golive_serve, serving, token, wait_until
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 KPI = "/api/governance/regression/kpi"
 
@@ -145,7 +149,14 @@ def test_the_whole_of_metrics_is_clean_and_complete(client: httpx.Client) -> Non
         "golive_spool_oldest_age_seconds",
         "golive_exported_events",
         "golive_discarded_events",
+        "golive_risk_exposure_used",
+        "golive_risk_open_risk",
+        "golive_risk_realized_loss",
+        "golive_risk_limit",
+        "golive_heimdall_scorecard_ok",
     }
+    documented = DOCUMENT.read_text()
+    assert [name for name in names if f"`{name}" not in documented] == []
     checks = {
         sample.labels["check"]: sample.labels["severity"]
         for family in text_string_to_metric_families(answer.text)
@@ -194,6 +205,66 @@ def test_the_gauge_of_each_check_follows_reality_within_an_interval(
                 wait_until(lambda check=check, value=value: gauge(check) == value, 1.5)
 
 
+def test_the_gauges_of_the_levers_follow_reality_within_an_interval(
+    client: httpx.Client, production: str
+) -> None:
+    def now() -> dict[str, float]:
+        found = samples(client.get("/metrics").text)
+        return {name.removeprefix("golive_"): value for name, value in found.items()}
+
+    wholesale, buyers = '{"engine": "WHOLESALE"}', '{"domain": "BUYER_MATCH"}'
+    limit = 'risk_limit{{"engine": "WHOLESALE", "kind": "{}"}}'
+    before = now()
+    assert before[f"risk_exposure_used{wholesale}"] == before[f"heimdall_sandbox_trials{buyers}"] == 0
+    assert f"heimdall_sandbox_success_ratio{buyers}" not in before
+    assert (before[limit.format("loss")], before[limit.format("actions")]) == (200, 500)
+    assert before['risk_throttle{"engine": "NOTIFY"}'] == 0
+
+    kept = risk_reserve_or_raise(production, "WHOLESALE", Decimal("120.50"))
+    risk_reserve_or_raise(production, "WHOLESALE", 30)
+    with pytest.raises(RiskDenied):
+        risk_reserve_or_raise(production, "WHOLESALE", 400)
+    risk_settle(production, "WHOLESALE", kept.amount, Decimal("3.55"), reservation_id=kept.id)
+    change_throttle(production, 0.5)
+    for success in (True, True, False, True):
+        heimdall_sandbox_trial(production, "BUYER_MATCH", success=success, confidence=0.9)
+    wait_until(lambda: now()[f"heimdall_sandbox_trials{buyers}"] == 4, 1.5)
+    after = now()
+    for name, value in {
+        f"risk_exposure_used{wholesale}": 150.5,
+        'risk_exposure_used{"engine": "GLOBAL"}': 150.5,
+        f"risk_open_risk{wholesale}": 30,
+        f"risk_realized_loss{wholesale}": 3.55,
+        f"risk_actions{wholesale}": 2,
+        f"risk_denials{wholesale}": 1,
+        f"risk_throttle{wholesale}": 0.5,
+        limit.format("open_risk"): 250,
+        f"heimdall_sandbox_success_ratio{buyers}": 0.75,
+        f"heimdall_scorecard_ok{buyers}": 0,
+        f"heimdall_prod_use_enabled{buyers}": 0,
+    }.items():
+        assert after[name] == value, name
+
+
+def change_throttle(url: str, throttle: float) -> None:
+    with governance.reading(url) as connection:
+        [policy] = [found for found in policies(connection) if found.engine == "WHOLESALE"]
+    values = policy._asdict() | {"throttle": throttle}
+    for known in ("changed_by", "reason", "updated_at", "version"):
+        del values[known]
+    upsert_policy(url, **values, actor="ops", reason="half")
+
+
+def test_with_the_levers_unreadable_their_gauges_are_absent_and_not_stale(
+    client: httpx.Client, production: str
+) -> None:
+    assert "golive_risk_limit{" in client.get("/metrics").text
+    with governance.engine_for(production).begin() as connection:
+        connection.execute(text("ALTER TABLE risk_ledger_day RENAME TO elsewhere"))
+    wait_until(lambda: "golive_risk_limit{" not in client.get("/metrics").text, 1.5)
+    assert client.get("/metrics").status_code == 200
+
+
 def test_the_time_of_the_evaluation_is_exposed_and_is_that_of_one_evaluation_an_interval(
     client: httpx.Client,
 ) -> None:
@@ -228,6 +299,7 @@ def test_a_real_prometheus_scrapes_gauges_counters_and_exemplars(
         go_live.engage_kill_switch(production, actor="ops", reason="now")
         wait_until(lambda: server.value('golive_runbook_check_ok{check="kill_switch_clear"}') == 0, 5)
         assert server.value("golive_kill_switch_engaged") == 1
+        assert server.value('golive_risk_limit{engine="GLOBAL", kind="exposure"}') == 1500
         wait_until(lambda: server.value("golive_runbook_blockers") == 1, 5)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.orm import Session
 
 from golive import database, governance, risk
+from golive.correlation import correlation
 from golive.errors import InvalidArgument, VersionConflict
 from golive.models import RiskEvent, RiskLedgerDay, RiskReservation
 from golive.risk import (
@@ -404,6 +405,37 @@ def test_a_policy_edit_has_a_version_and_is_audited(store: str) -> None:
     with governance.reading(store) as connection:
         trail = [(entry.action, entry.target) for entry in audit.entries(connection, limit=10)]
     assert trail == [("risk_policy.upsert", "NEW"), ("risk_policy.upsert", "WHOLESALE")]
+
+
+def test_an_edit_leaves_the_throttle_and_the_zone_nobody_named(store: str) -> None:
+    change(store, "WHOLESALE", throttle=0.25)
+    change(store, GLOBAL, time_zone="Europe/Berlin")
+    for engine in (GLOBAL, "WHOLESALE", "NEW"):
+        caps: dict[str, Any] = dict.fromkeys(("max_daily_loss", "max_daily_exposure", "max_open_risk"), 9)
+        edit = caps | {"engine": engine, "enabled": True, "max_actions_per_day": 3}
+        upsert_policy(store, **edit, actor="ops", reason="caps of 9")
+        assert policy(store, engine).max_open_risk == 9
+    assert (policy(store, "WHOLESALE").throttle, policy(store, "NEW").throttle) == (0.25, 1)
+    assert (policy(store, GLOBAL).time_zone, policy(store, "NEW").time_zone) == ("Europe/Berlin", "UTC")
+
+
+def test_a_retry_under_another_ambient_correlation_id_is_the_same_reservation(store: str) -> None:
+    """A service has a fresh one for every request, the retried one included."""
+    made = []
+    for ambient in ("first", "second"):
+        with correlation(ambient):
+            made.append(risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k"))
+    assert made[0] == made[1]
+    assert made[0].correlation_id == "first"
+
+
+def test_a_repeated_refund_that_names_the_loss_is_refused(store: str) -> None:
+    made = risk_reserve_or_raise(store, "WHOLESALE", 10)
+    risk_settle(store, "WHOLESALE", 10, 8, reservation_id=made.id)
+    assert risk_refund(store, made.id, 3, realized_loss=8).realized_loss == 5
+    with pytest.raises(ReservationClosed, match=r"its loss is 5\.00, not 8\.00"):
+        risk_refund(store, made.id, 3, realized_loss=8)
+    assert used(store, GLOBAL)["realized_loss"] == 5
 
 
 def test_an_asynchronous_session_is_told_how(sqlite_url: str) -> None:

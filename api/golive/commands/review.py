@@ -9,17 +9,22 @@ from golive.commands._common import DatabaseUrl, console, reading, shown, store_
 from golive.commands.runbook import as_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
     from golive.audit import Entry
     from golive.go_live import State
+    from golive.heimdall import Standing
     from golive.reader import MetricSummary
+    from golive.risk import Book
 
 
 def review(
     days: Annotated[int, typer.Option(help="How many days back.", min=1, max=366)] = 7,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Show the runbook, the switches, the rates of the last days beside those before, and every act."""
-    from golive import audit, go_live, reader
+    """Show the runbook, the levers, the rates of the last days beside those before, and every act."""
+    from golive import audit, go_live, levers, reader
     from golive.models.base import utc_now
     from golive.runbook import build_runbook
 
@@ -29,12 +34,15 @@ def review(
         url = store_url(database_url)
         found = build_runbook(url)
         state = go_live.read(url)
+        stand = levers.read(url)
     with reading(database_url) as connection:
         recent = reader.summary(connection, begin, now)
         before = reader.summary(connection, begin - dt.timedelta(days=days), begin)
         acts = audit.entries(connection, limit=20, since=begin)
     typer.echo(f"{as_text(dict(found))}\n")
     typer.echo(_state(state) + "\n")
+    _show_risk(stand.risk)
+    _show_charter(stand.charter)
     _show_rates(recent, before, days)
     _show_acts(acts, days)
 
@@ -61,6 +69,46 @@ def _show_rates(recent: "list[MetricSummary]", before: "list[MetricSummary]", da
             _percent((old - rate) / old) if old and rate is not None else "",
         )  # fmt: skip
     console().print(table)
+
+
+def _show_risk(books: "Sequence[Book]") -> None:
+    from rich.table import Table
+
+    columns = ("engine", "acts", "loss", "exposure", "open risk", "actions", "denied")
+    table = Table(*columns, title="Risk today: used of the cap in force")
+    for book in books:
+        if book.policy is None:
+            continue
+        ledger, limits = book.ledger, book.policy.limits()
+        table.add_row(
+            shown(book.engine),
+            f"{book.policy.throttle:.0%}" if book.policy.allows_actions else "no",
+            _used(ledger.realized_loss, limits.max_daily_loss),
+            _used(ledger.exposure_used, limits.max_daily_exposure),
+            _used(ledger.open_risk_reserved, limits.max_open_risk),
+            _used(ledger.actions_count, limits.max_actions_per_day),
+            str(ledger.denials),
+        )
+    console().print(table)
+
+
+def _show_charter(standings: "Sequence[Standing]") -> None:
+    from rich.table import Table
+
+    table = Table("domain", "in production", "trials", "success", "lacks", title="Confidence charter")
+    for policy, card, unproven in standings:
+        table.add_row(
+            shown(policy.domain),
+            "yes" if policy.prod_use_enabled else "no",
+            f"{card.trials} of {policy.min_sandbox_trials}",
+            f"{_percent(card.success_rate) or '-'} of {_percent(policy.min_sandbox_success_rate)}",
+            unproven.reason if unproven else "",
+        )
+    console().print(table)
+
+
+def _used(used: "Decimal | int", limit: "Decimal | int | None") -> str:
+    return f"{used} of {'any' if limit is None else limit}"
 
 
 def _show_acts(acts: "list[Entry]", days: int) -> None:
