@@ -13,19 +13,26 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
-from examples.deal_desk.driver import ACCEPTED, Driver, Key, expected_rows
+from examples.deal_desk.driver import ACCEPTED, DECLINED, DENIED, Driver, Key, expected_rows
+from examples.deal_desk.operator import prepare
+from examples.deal_desk.service import DECLINE_FEE, DESK
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, func, select, text
+
+from golive import governance
+from golive.models import RiskLedgerDay
 
 DEALS_A_SECOND = 30
 
@@ -49,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 def deal(deals: int, seconds: float, url: str) -> int:
     """Send deals to the desk, show what was recorded, and hold it against what the driver knows."""
     trace.set_tracer_provider(TracerProvider(resource=Resource.create({"service.name": "deal-driver"})))
+    prepare(url)
     with service(url) as address:
         driver = Driver(address)
         columns = (TextColumn("sending deals"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -60,12 +68,13 @@ def deal(deals: int, seconds: float, url: str) -> int:
     golive("kpi", "summary", url=url)
     shown = next((deal for deal, outcome in driver.deals.items() if outcome == ACCEPTED), "deal_1")
     golive("kpi", "correlation", shown, url=url)
+    golive("review", url=url)
 
     table = Table("what became of the deals", "deals", title=f"{driver.outcomes.total()} deals were sent")
     for outcome, count in driver.outcomes.most_common():
         table.add_row(outcome, f"{count:,}")
     console.print(table)
-    return check(expected_rows(driver.outcomes), stored_rows(url))
+    return check(expected_rows(driver.outcomes), stored_rows(url)) or check_risk(driver.outcomes, url)
 
 
 def replay(log: Path, url: str) -> int:
@@ -95,6 +104,25 @@ def check(expected: dict[Key, int], stored: dict[Key, int]) -> int:
     if wrong:
         return 1
     console.print(f"[green]truth check: {sum(stored.values()):,} rows, every one true and none missing")
+    return 0
+
+
+def check_risk(outcomes: Counter[str], url: str) -> int:
+    """Print whether the guard's ledger is that of the deals that were made; return an exit code."""
+    day = RiskLedgerDay
+    totals = (func.sum(column) for column in (day.actions_count, day.denials, day.realized_loss))
+    still_open = func.sum(day.open_risk_reserved).filter(day.is_current)
+    with governance.reading(url) as connection:
+        row = connection.execute(select(*totals, still_open).where(day.engine == DESK)).one()
+    found = tuple(row)
+    made, declined = outcomes[ACCEPTED] + outcomes[DECLINED], outcomes[DECLINED]
+    true = (made, outcomes[DENIED], declined * DECLINE_FEE, Decimal(0))
+    if found != true:
+        console.print(f"[red]risk check: actions, denials, loss and open risk are {found}, {true} is true")
+        return 1
+    console.print(
+        f"[green]risk check: {found[0]:,} actions, {found[1]:,} denials, every loss booked, none open"
+    )
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 import httpx
-from examples.deal_desk.service import DESK, LIMIT_CENTS
+from examples.deal_desk.service import DESK, LARGE_CENTS
 from opentelemetry import trace
 
 from golive.correlation import outgoing_headers
@@ -16,14 +16,16 @@ from golive.names import CORRELATION_HEADER
 
 ACCEPTED: Final = "accepted"
 DECLINED: Final = "declined by the buyer"
-DENIED: Final = "denied by the limit"
+DENIED: Final = "denied by the risk guard"
+NOT_ELIGIBLE: Final = "rolled back: refused by the charter"
 CRASHED: Final = "rolled back: counterparty hung up"
 DUPLICATE: Final = "rolled back: reference used before"
 HALTED: Final = "rolled back: halted before the commit"
 TIMED_OUT: Final = "cancelled: no quote in time"
 
-_BY_STATUS = {403: DENIED, 409: DUPLICATE, 502: CRASHED, 503: HALTED, 504: TIMED_OUT}
-_COUNTERPARTIES = {"steady": 70, "declines": 12, "crashes": 5, "halts": 4, "slow": 3}
+_BY_CODE = {"risk_denied": DENIED, "not_eligible": NOT_ELIGIBLE}
+_BY_STATUS = {409: DUPLICATE, 502: CRASHED, 503: HALTED, 504: TIMED_OUT}
+_COUNTERPARTIES = {"steady": 70, "declines": 12, "crashes": 5, "halts": 4, "slow": 3, "doubtful": 4}
 
 Key = tuple[str, str, bool | None]
 """Domain, metric and success of a row."""
@@ -68,6 +70,8 @@ class Driver:
             answer = await client.post("/deals", json=order, headers=headers)
         if answer.status_code == 200:
             outcome = ACCEPTED if answer.json()["accepted"] else DECLINED
+        elif answer.status_code == 403:
+            outcome = _BY_CODE[answer.json()["detail"]["code"]]
         else:
             outcome = _BY_STATUS[answer.status_code]
         self.outcomes[outcome] += 1
@@ -75,12 +79,12 @@ class Driver:
 
     def _order(self, number: int) -> dict[str, object]:
         [counterparty] = self._random.choices(list(_COUNTERPARTIES), list(_COUNTERPARTIES.values()))
-        amount = self._random.randrange(100_00, LIMIT_CENTS // 10)
+        amount = self._random.randrange(100_00, LARGE_CENTS // 10)
         reference = f"order-{number}"
         if counterparty == "steady" and number > 20:
             what = self._random.random()
             if what < 0.06:
-                amount = LIMIT_CENTS + 1
+                amount = LARGE_CENTS + 1
             elif what < 0.12:
                 booked = (deal for deal, outcome in self.deals.items() if outcome == ACCEPTED)
                 reference = f"order-{next(booked).removeprefix('deal_')}"
@@ -96,6 +100,7 @@ def expected_rows(outcomes: Counter[str]) -> dict[Key, int]:
         (DESK, "risk_reserved", True): made,
         (DESK, "risk_denied", False): outcomes[DENIED],
         (DESK, "recommendation", True): made,
+        (DESK, "recommendation", False): outcomes[NOT_ELIGIBLE],
         (DESK, "action_executed", True): made,
         # The transaction is gone, the failure is not.
         (DESK, "action_executed", False): outcomes[CRASHED] + outcomes[DUPLICATE],

@@ -2,8 +2,9 @@
 
     DATABASE_URL=sqlite:///desk.db uvicorn --factory examples.deal_desk.service:create_app
 
-A deal is one transaction. What golive records inside it as a success commits with it and vanishes with it;
-what it records as a failure stays, for it did happen. `counterparty` is the example's way to ask for trouble.
+A deal is one transaction. What it reserves of the risk caps, and what golive records inside it as a success,
+commits with it and vanishes with it; what it records as a failure stays, for it did happen. The database has
+golive's tables (`golive db upgrade`). `counterparty` is the example's way to ask for trouble.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
@@ -18,15 +20,20 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from pydantic import BaseModel, Field
-from sqlalchemy import CheckConstraint, ForeignKey, create_engine, update
+from sqlalchemy import create_engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from golive.asgi import CorrelationMiddleware
+from golive.errors import GoliveError
+from golive.heimdall import NotEligible, Recommendation, heimdall_recommend, heimdall_require_prod_eligible
 from golive.kpi import kpi_fail, kpi_success, kpi_timed_step, kpi_value
+from golive.risk import RiskDenied, risk_reserve_or_raise, risk_settle
 
 DESK = "WHOLESALE"
-LIMIT_CENTS = 100_000_00
+OFFERS = "WHOLESALE_OFFER"
+LARGE_CENTS = 100_000_00
+DECLINE_FEE = Decimal("2.50")
 QUOTE_DEADLINE_S = 0.1
 
 router = APIRouter()
@@ -36,17 +43,6 @@ class Base(DeclarativeBase):
     pass
 
 
-class Exposure(Base):
-    """What the desk has at risk, and the most it may have."""
-
-    __tablename__ = "desk_exposure"
-    __table_args__ = (CheckConstraint("reserved_cents BETWEEN 0 AND limit_cents"),)
-
-    desk: Mapped[str] = mapped_column(primary_key=True)
-    limit_cents: Mapped[int]
-    reserved_cents: Mapped[int] = mapped_column(default=0)
-
-
 class Deal(Base):
     """A deal that was made, or that the buyer declined."""
 
@@ -54,7 +50,6 @@ class Deal(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     reference: Mapped[str] = mapped_column(unique=True)
-    desk: Mapped[str] = mapped_column(ForeignKey("desk_exposure.desk"))
     amount_cents: Mapped[int]
     accepted: Mapped[bool]
 
@@ -64,16 +59,12 @@ class Order(BaseModel):
 
     reference: str = Field(min_length=1, max_length=64)
     amount_cents: int = Field(gt=0)
-    counterparty: Literal["steady", "declines", "slow", "crashes", "halts"] = "steady"
+    counterparty: Literal["steady", "declines", "slow", "crashes", "halts", "doubtful"] = "steady"
 
 
 class Result(BaseModel):
     accepted: bool
     profit_cents: int
-
-
-class RiskDenied(RuntimeError):
-    pass
 
 
 def session(request: Request) -> Iterator[Session]:
@@ -104,17 +95,24 @@ def make_deal(
     order: Order, price_cents: Annotated[int, Depends(quote)], db: Annotated[Session, Depends(session)]
 ) -> Result:
     """Make one deal, step by step; the correlation id of the request is on every step."""
+    amount = Decimal(price_cents).scaleb(-2)
+
     # 1. Reserve risk
     try:
-        reserve_or_raise(db, price_cents)
-        kpi_success(db, DESK, "risk_reserved", actor="risk", detail={"amount_cents": price_cents})
+        reserved = risk_reserve_or_raise(db, DESK, amount, actor="risk", reason=order.reference)
+        kpi_success(db, DESK, "risk_reserved", actor="risk", detail={"amount": str(amount)})
     except RiskDenied as error:
-        kpi_fail(db, DESK, "risk_denied", actor="risk", detail={"reason": str(error)})
-        raise HTTPException(403, str(error)) from error
+        kpi_fail(db, DESK, "risk_denied", actor="risk", detail={"reason": error.reason})
+        raise refused(error) from error
 
-    # 2. Get a recommendation
-    with kpi_timed_step(db, DESK, "recommendation", actor="recommender") as step:
-        step.value = recommend(order)
+    # 2. Get a recommendation, and leave to use it
+    try:
+        with kpi_timed_step(db, DESK, "recommendation", actor="recommender") as step:
+            advice = recommend(db, order)
+            step.value = advice.confidence
+            heimdall_require_prod_eligible(db, advice.id, actor="broker")
+    except NotEligible as error:
+        raise refused(error) from error
 
     # 3. Execute the action
     try:
@@ -126,7 +124,8 @@ def make_deal(
         raise HTTPException(502, str(error)) from error
 
     # 4. Settle risk
-    settle(db, price_cents)
+    loss = Decimal(0) if deal.accepted else DECLINE_FEE
+    risk_settle(db, DESK, amount, loss, reservation_id=reserved.id, actor="risk")
     kpi_success(db, DESK, "risk_settled", actor="risk")
 
     # 5. Record the outcome
@@ -144,32 +143,23 @@ def make_deal(
     return Result(accepted=deal.accepted, profit_cents=profit_cents)
 
 
-def reserve_or_raise(db: Session, amount_cents: int) -> None:
-    """Reserve, or raise `RiskDenied`: by one statement, so that two deals cannot both fit."""
-    room = Exposure.reserved_cents + amount_cents <= Exposure.limit_cents
-    booked = db.scalar(
-        update(Exposure)
-        .where(Exposure.desk == DESK, room)
-        .values(reserved_cents=Exposure.reserved_cents + amount_cents)
-        .returning(Exposure.reserved_cents)
-    )
-    if booked is None:
-        raise RiskDenied(f"{amount_cents / 100:.2f} is more than the desk has room for")
+def refused(error: GoliveError) -> HTTPException:
+    """Return the answer to what a lever refused; its code tells which did."""
+    return HTTPException(403, {"code": error.code, "message": str(error)})
 
 
-def settle(db: Session, amount_cents: int) -> None:
-    """Release what was reserved."""
-    db.execute(
-        update(Exposure)
-        .where(Exposure.desk == DESK)
-        .values(reserved_cents=Exposure.reserved_cents - amount_cents)
-    )
-
-
-def recommend(order: Order) -> float:
-    """Return the confidence that the deal is good: less, the larger it is."""
+def recommend(db: Session, order: Order) -> Recommendation:
+    """Recommend the deal, the surer the smaller it is, unless nobody knows the counterparty."""
     time.sleep(0.001)
-    return round(1 - order.amount_cents / (4 * LIMIT_CENTS), 3)
+    confidence = 0.5 if order.counterparty == "doubtful" else 1 - order.amount_cents / (4 * LARGE_CENTS)
+    return heimdall_recommend(
+        db,
+        OFFERS,
+        round(confidence, 3),
+        {"deal": order.reference},
+        evidence=order.model_dump(),
+        actor="model",
+    )
 
 
 def execute(db: Session, order: Order, price_cents: int) -> Deal:
@@ -178,7 +168,6 @@ def execute(db: Session, order: Order, price_cents: int) -> Deal:
         raise ConnectionError("the counterparty hung up")
     deal = Deal(
         reference=order.reference,
-        desk=DESK,
         amount_cents=price_cents,
         accepted=order.counterparty != "declines",
     )
@@ -192,8 +181,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Make the desk's tables, and let go of the database at the end."""
     engine = app.state.engine = create_engine(os.environ["DATABASE_URL"])
     Base.metadata.create_all(engine)
-    with Session(engine) as db, db.begin():
-        db.merge(Exposure(desk=DESK, limit_cents=LIMIT_CENTS, reserved_cents=0))
     yield
     engine.dispose()
 

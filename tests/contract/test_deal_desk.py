@@ -75,6 +75,25 @@ def test_all_rows_of_a_deal_are_in_the_trace_its_driver_began(demo: tuple[str, C
     assert set(traces) == {(1, 0)}
 
 
-def test_nothing_is_left_reserved(demo: tuple[str, Connection]) -> None:
+def test_the_guards_ledger_is_that_of_the_deals_in_the_books(demo: tuple[str, Connection]) -> None:
+    output, connection = demo
+    assert "every loss booked, none open" in output
+    booked = connection.scalar(text("SELECT count(*) FROM desk_deal"))
+    by_action = text("SELECT action, count(*) FROM risk_event GROUP BY action")
+    actions = {row[0]: row[1] for row in connection.execute(by_action)}
+    assert actions["RESERVE"] == actions["SETTLE"] == booked
+    denied = deals_with(connection, "metric = 'risk_denied'")
+    assert actions["DENY"] == len(denied) > 0
+    [statuses] = connection.execute(text("SELECT DISTINCT status FROM risk_reservation")).scalars()
+    assert statuses == "settled"
+
+
+def test_a_recommendation_the_charter_refuses_leaves_its_refusal_and_no_deal(
+    demo: tuple[str, Connection],
+) -> None:
     _, connection = demo
-    assert connection.scalar(text("SELECT reserved_cents FROM desk_exposure")) == 0
+    refused = deals_with(connection, "metric = 'recommendation' AND NOT success")
+    assert refused
+    assert not refused & deals_with(connection, "metric = 'risk_reserved'")
+    query = text("SELECT correlation_id FROM heimdall_event WHERE event = 'prod_use' AND NOT ok")
+    assert set(connection.execute(query).scalars()) == refused
