@@ -1,21 +1,27 @@
 """Bounds how long a connection of an engine may be in use, whatever the server at its other end does.
 
 A server that takes a statement and never answers would hold a thread for ever: no timeout of libpq ends the
-wait, and one of the server's own needs a server that works. So, at the deadline, a timer shuts the socket
+wait, and one of the server's own needs a server that works. So, at the deadline, a thread shuts the socket
 down under the driver, which then raises an ordinary `OperationalError`.
 """
 
 import contextlib
+import math
+import os
+import select
 import socket
 import sqlite3
 import threading
 import time
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
 
-_TIMER = "golive_watchdog"
+_USED: Final = "golive_used_at"
+_PROVEN_S: Final = 1.0
+"""A connection used so lately, with nothing to be read from it, is taken for one that works."""
+_LOOK_EVERY_S: Final = 0.05
 
 
 def bound_checkouts(engine: Engine, deadline_s: float) -> None:
@@ -27,25 +33,74 @@ def bound_checkouts(engine: Engine, deadline_s: float) -> None:
     @event.listens_for(engine, "checkout")
     def _start(connection: Any, record: Any, _proxy: object) -> None:
         deadline = time.monotonic() + deadline_s
-        timer = threading.Timer(deadline_s, _cut, (connection,))
-        timer.daemon = True
-        timer.name = "golive-watchdog"
-        timer.start()
-        record.info[_TIMER] = timer
-        if engine.dialect.name == "postgresql":
-            try:
-                _try(connection)
-            except Exception as error:
-                timer.cancel()
-                if time.monotonic() < deadline:  # dead, not hanging: so may be the others of the pool
-                    raise InvalidatePoolError from error
-                raise
+        _watch.begin(record, connection, deadline)
+        if engine.dialect.name != "postgresql" or _is_proven(connection, record):
+            return
+        try:
+            _try(connection)
+        except Exception as error:
+            _watch.end(record)
+            if time.monotonic() < deadline:  # dead, not hanging: so may be the others of the pool
+                raise InvalidatePoolError from error
+            raise
 
     @event.listens_for(engine, "checkin")
     def _stop(_connection: Any, record: Any) -> None:
-        timer = record.info.pop(_TIMER, None)
-        if timer is not None:
-            timer.cancel()
+        _watch.end(record)
+        record.info[_USED] = time.monotonic()
+
+
+class _Watch:
+    """The connections in use and their deadlines, and the thread that cuts those that are past theirs.
+
+    One thread for all, which sleeps while none is in use: to start a thread costs more than a checkout.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._in_use: dict[Any, tuple[float, Any]] = {}
+        self._any = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, record: Any, connection: Any, deadline: float) -> None:
+        """Cut the connection at the deadline, a reading of the monotonic clock, unless its use has ended."""
+        with self._lock:
+            self._in_use[record] = (deadline, connection)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="golive-watchdog", daemon=True)
+                self._thread.start()
+            if not self._any.is_set():
+                self._any.set()
+
+    def end(self, record: Any) -> None:
+        """Note that the connection is in use no more."""
+        with self._lock:
+            self._in_use.pop(record, None)
+
+    def _run(self) -> None:
+        while True:
+            self._any.wait()
+            now = time.monotonic()
+            with self._lock:  # a use must not end, and another begin, between the look and the cut
+                for record, (deadline, connection) in list(self._in_use.items()):
+                    if deadline <= now:
+                        del self._in_use[record]
+                        _cut(connection)
+                if not self._in_use:
+                    self._any.clear()
+            time.sleep(_LOOK_EVERY_S)
+
+
+_watch = _Watch()
+os.register_at_fork(after_in_child=lambda: _watch.__init__())  # type: ignore[misc]  # threads do not survive
+
+
+def _is_proven(connection: Any, record: Any) -> bool:
+    if time.monotonic() - record.info.get(_USED, -math.inf) > _PROVEN_S:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)  # a server that went away has left an end of file
 
 
 def _try(connection: Any) -> None:

@@ -54,7 +54,7 @@ def engine_for(db: object = None, deadline_s: float | None = None) -> Engine:
             by default.
     """
     if deadline_s is None:
-        deadline_s = settings.gate_from_environment().database_deadline_s
+        deadline_s = settings.database_deadline_from_environment()
     key = (os.getpid(), url_of(db), deadline_s)  # connections do not survive a fork
     with _lock:
         if key not in _engines:

@@ -44,6 +44,7 @@ PRODUCTION: Final = "production"
 """The value of `ENV` that means production."""
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off")
+_DEADLINE_MIN_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +160,21 @@ def gate_from_environment(environ: Mapping[str, str] | None = None) -> GateSetti
         runbook_interval_s=_number(given, RUNBOOK_INTERVAL_SECONDS, default.runbook_interval_s),
         state_max_age_s=_number(given, STATE_MAX_AGE_SECONDS, default.state_max_age_s, at_least=1),
         database_deadline_s=_number(
-            given, DATABASE_DEADLINE_SECONDS, default.database_deadline_s, at_least=0.1
+            given, DATABASE_DEADLINE_SECONDS, default.database_deadline_s, at_least=_DEADLINE_MIN_S
         ),
     )
+
+
+def database_deadline_from_environment() -> float:
+    """Return the deadline alone, in seconds, for whoever needs it at every call.
+
+    Raises:
+        ConfigurationError: The variable has a value that cannot work.
+    """
+    text = os.environ.get(DATABASE_DEADLINE_SECONDS, "").strip()
+    given = {DATABASE_DEADLINE_SECONDS: text} if text else {}
+    default = GateSettings().database_deadline_s
+    return _number(given, DATABASE_DEADLINE_SECONDS, default, at_least=_DEADLINE_MIN_S)
 
 
 def service_from_environment(environ: Mapping[str, str] | None = None) -> ServiceSettings:

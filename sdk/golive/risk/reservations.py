@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from opentelemetry import trace
-from sqlalchemy import Connection, Select, exists, select
+from sqlalchemy import Connection, Select, bindparam, exists, select
 
 from golive import governance
 from golive.correlation import current_correlation_id
@@ -108,28 +108,40 @@ class Request(NamedTuple):
         )
 
 
+# Built once: to build a query, and to find it in SQLAlchemy's cache, costs as much as to send it.
+_BY_KEY: Final = select(*_COLUMNS, _model.fingerprint).where(_model.idempotency_key == bindparam("key"))
+_BY_ID: Final = select(*_COLUMNS, *_TODAY).where(_model.id == bindparam("id"))
+_UNSETTLED: Final = (
+    select(*_COLUMNS, *_TODAY)
+    .where(
+        _model.engine == bindparam("engine"),
+        _model.amount == bindparam("amount"),
+        _model.status.in_(["open", "expired"]),
+    )
+    .order_by(_model.status != "open", _model.created_at, _model.id)
+    .limit(1)
+)
+
+
 def by_key(connection: Connection, key: str) -> tuple[Reservation, str | None] | None:
     """Return the reservation made under an idempotency key, and the fingerprint of its request."""
-    query = select(*_COLUMNS, _model.fingerprint).where(_model.idempotency_key == key)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_BY_KEY, {"key": key}).one_or_none()
     return None if row is None else (Reservation(*row[:-1]), row[-1])
 
 
 def by_id(connection: Connection, reservation_id: int) -> "Found | None":
     """Return the reservation with this id."""
-    return _found(connection, select(*_COLUMNS, *_TODAY).where(_model.id == reservation_id))
+    return _found(connection, _BY_ID, {"id": reservation_id})
 
 
 def unsettled(
     connection: Connection, engine: str, amount: Decimal, correlation_id: str | None
 ) -> "Found | None":
     """Return the oldest reservation of an amount that is open, or else one that has expired."""
-    query = select(*_COLUMNS, *_TODAY).where(
-        _model.engine == engine, _model.amount == amount, _model.status.in_(["open", "expired"])
-    )
+    query = _UNSETTLED
     if correlation_id is not None:
         query = query.where(_model.correlation_id == correlation_id)
-    return _found(connection, query.order_by(_model.status != "open", _model.created_at, _model.id).limit(1))
+    return _found(connection, query, {"engine": engine, "amount": amount})
 
 
 def open_reservations(connection: Connection, limit: int) -> list[Reservation]:
@@ -159,8 +171,8 @@ def current_trace_id() -> str | None:
     return f"{context.trace_id:032x}" if context.is_valid else None
 
 
-def _found(connection: Connection, query: Select[Any]) -> Found | None:
-    row = connection.execute(query).one_or_none()
+def _found(connection: Connection, query: Select[Any], parameters: dict[str, Any]) -> Found | None:
+    row = connection.execute(query, parameters).one_or_none()
     return None if row is None else Found(Reservation(*row[:-2]), *row[-2:])
 
 
