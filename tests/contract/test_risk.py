@@ -2,7 +2,9 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -198,6 +200,68 @@ def test_a_denial_that_waits_for_nobody_is_there_at_once(store: str, business: E
         if business.dialect.name == "postgresql":
             assert actions(store) == ["DENY"]
     assert actions(store) == ["DENY"]
+
+
+def test_a_denial_does_not_wait_for_who_waits_for_the_callers_rows(postgres_url: str, clock: Clock) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    business = create_engine(database.normalise_url(postgres_url))
+    with business.begin() as connection:
+        connection.execute(text("CREATE TABLE deal (id INTEGER)"))
+        connection.execute(text("INSERT INTO deal VALUES (1)"))
+    with Session(business) as other, Session(business) as db:
+        db.execute(text("SELECT id FROM deal FOR UPDATE"))
+        risk_reserve_or_raise(other, "WHOLESALE", 1)  # locks the ledgers, and may want the row next
+        denied(db, "NOTIFY", 1)
+        assert actions(postgres_url) == []
+        other.commit()
+        db.rollback()
+    assert actions(postgres_url) == ["RESERVE", "DENY"]
+    business.dispose()
+
+
+def test_a_denial_in_a_part_of_a_longer_transaction_belongs_to_that(
+    store: str, business: Engine, clock: Clock
+) -> None:
+    with business.begin() as connection:
+        connection.execute(text("CREATE TABLE deal (id INTEGER)"))
+        connection.execute(text("INSERT INTO deal VALUES (1)"))
+        with Session(connection, join_transaction_mode="create_savepoint") as db:
+            risk_reserve_or_raise(db, "WHOLESALE", 400)
+            denied(db, "WHOLESALE", 400)
+            db.commit()  # the connection goes on, and has the ledgers locked
+    reserved = ledger(exposure_used=400, open_risk_reserved=400, actions_count=1, denials=1)
+    assert used(store, "WHOLESALE") == used(store, GLOBAL) == reserved
+    assert actions(store) == ["RESERVE", "DENY"]
+
+
+def test_threads_that_begin_a_day_do_not_wait_for_each_others_connections(
+    postgres_url: str, clock: Clock
+) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    together = Barrier(8)
+
+    def reserve(_: int) -> dt.date:
+        together.wait()
+        return risk_reserve_or_raise(postgres_url, "WHOLESALE", 1, expires_in_s=60).day
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(reserve, range(8))) == {START.date()}
+        clock.advance(days=1)  # and all of them have expired
+        assert set(threads.map(reserve, range(8))) == {START.date() + dt.timedelta(days=1)}
+    assert used(postgres_url, "WHOLESALE", clock.now)["actions_count"] == 8
+
+
+def test_a_database_that_is_stricter_by_default_costs_no_reservation(postgres_url: str, clock: Clock) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    business = create_engine(database.normalise_url(postgres_url))
+    with business.begin() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"))
+    business.dispose()
+    with ThreadPoolExecutor(4) as threads:
+        made = threads.map(lambda _: risk_reserve_or_raise(postgres_url, "WHOLESALE", 1).id, range(100))
+        assert len(set(made)) == 100
+    assert used(postgres_url, GLOBAL)["exposure_used"] == 100
 
 
 def test_a_reservation_commits_with_the_callers_transaction(
