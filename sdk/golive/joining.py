@@ -144,8 +144,8 @@ def joined(db: object) -> Iterator[Work]:
 def apart(db: object, write: Callable[[Work], None]) -> None:
     """Write in a transaction of golive's own, whatever becomes of the caller's; log it if that fails.
 
-    Where the caller's transaction holds locks, which such a write could wait for, it comes right after its end;
-    and within the longer transaction where the session is bound to a connection that is in one.
+    Where the caller's transaction holds locks, which such a write could wait for, it comes right after its
+    end; or, where the session is bound to a connection whose transaction goes on, within that.
     """
     session = _session_of(db)
     if session is None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, create_engine, select, text
 from sqlalchemy.orm import Session
 
 from golive import database, governance, risk
+from golive.correlation import correlation
 from golive.errors import InvalidArgument, VersionConflict
 from golive.models import RiskEvent, RiskLedgerDay, RiskReservation
 from golive.risk import (
@@ -298,6 +299,14 @@ def test_the_same_key_twice_is_one_reservation_and_another_request_a_conflict(
     risk_settle(store, "WHOLESALE", 10, 1, reservation_id=first.id)
     again = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k", reason="r")
     assert (again.id, again.status) == (first.id, "settled")
+
+
+def test_a_retry_in_another_context_is_the_same_request(store: str, clock: Clock) -> None:
+    with correlation():  # as of an HTTP request that names none
+        first = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k")
+    with correlation():
+        assert risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k") == first
+    assert used(store, GLOBAL)["exposure_used"] == 10
 
 
 def test_a_reservation_expires_and_its_loss_is_still_booked(store: str, clock: Clock) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from golive import pipeline
 from golive.errors import IdempotencyConflict, InvalidArgument, NotReserved, ReservationClosed, RiskDenied
+from golive.events import check_correlation_id
 from golive.joining import Work, apart, joined
 from golive.models.base import utc_now
 from golive.risk import ledger, reservations, statements
@@ -43,7 +44,7 @@ def risk_reserve_or_raise(
         actor: Who acts.
         reason: What for.
         correlation_id: The one in force by default.
-        idempotency_key: Makes a request that is repeated the same reservation.
+        idempotency_key: Makes a request that is repeated the same reservation: look at its status.
         expires_in_s: After how many seconds it does not count as open any more, if nobody settles it.
 
     Raises:
@@ -96,7 +97,7 @@ def risk_settle(
     engine, amount = check_engine(engine), check_amount("reserved_amount", reserved_amount)
     loss = check_amount("realized_loss", realized_loss)
     note = _note(actor, reason)
-    correlation_id = reservations.check_correlation(correlation_id)
+    correlation_id = check_correlation_id(correlation_id)
     with joined(db) as work:
         for _ in range(_ATTEMPTS):
             if reservation_id is None:
@@ -272,7 +273,7 @@ def _to_reserve(
     parameters = _parameters(reservation, now, {"actor": request.actor, "reason": request.reason}) | {
         "expires_at": reservation.expires_at,
         "idempotency_key": request.idempotency_key,
-        "fingerprint": request.fingerprint if request.idempotency_key is not None else None,
+        "fingerprint": request.fingerprint,
     }
     for whose, caps in zip(("global", "own"), limits, strict=True):
         parameters |= {

@@ -63,7 +63,11 @@ _TODAY: Final = tuple(
 
 
 class Request(NamedTuple):
-    """What is asked for, checked."""
+    """What is asked for, checked.
+
+    Attributes:
+        fingerprint: Of what two requests under one key must have in common, hashed; None without a key.
+    """
 
     engine: str
     amount: Decimal
@@ -72,6 +76,7 @@ class Request(NamedTuple):
     correlation_id: str | None
     idempotency_key: str | None
     expires_in: dt.timedelta
+    fingerprint: str | None
 
     @classmethod
     def check(
@@ -88,22 +93,12 @@ class Request(NamedTuple):
         name = check_engine(engine)
         if name == GLOBAL:
             raise InvalidArgument("engine", "an engine; GLOBAL is the policy of all together", name)
-        return cls(
-            name,
-            check_amount("amount", amount),
-            check_who(actor),
-            check_why(reason),
-            check_correlation(correlation_id) or current_correlation_id(),
-            _check_key(idempotency_key),
-            _check_expiry(expires_in_s),
-        )
-
-    @property
-    def fingerprint(self) -> str:
-        """Return what two requests under one key must have in common, hashed."""
-        content = [self.engine, str(self.amount), self.actor, self.reason, self.correlation_id]
-        content.append(str(self.expires_in.total_seconds()))
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        asked = (name, check_amount("amount", amount), check_who(actor), check_why(reason))
+        given, key = check_correlation_id(correlation_id), _check_key(idempotency_key)
+        expires_in = _check_expiry(expires_in_s)
+        # Without the correlation id in force, which a retry by HTTP has a fresh one of.
+        same = None if key is None else _fingerprint(*asked, given, expires_in.total_seconds())
+        return cls(*asked, given or current_correlation_id(), key, expires_in, same)
 
 
 def by_key(connection: Connection, key: str) -> tuple[Reservation, str | None] | None:
@@ -135,11 +130,6 @@ def check_who(actor: object) -> str | None:
     return None if actor is None else governance.check_actor(actor)
 
 
-def check_correlation(given: object) -> str | None:
-    """Return a correlation id, None for an absent one, or raise `InvalidArgument`."""
-    return check_correlation_id(given)
-
-
 def check_why(reason: object) -> str | None:
     """Return a reason, which may be absent here, or raise `InvalidArgument`."""
     return None if reason is None else governance.check_reason(reason)
@@ -149,6 +139,10 @@ def current_trace_id() -> str | None:
     """Return the trace id in force."""
     context = trace.get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def _fingerprint(*content: object) -> str:
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 
 def _found(connection: Connection, query: Select[Any]) -> Found | None:
