@@ -309,6 +309,13 @@ def test_a_retry_in_another_context_is_the_same_request(store: str, clock: Clock
     assert used(store, GLOBAL)["exposure_used"] == 10
 
 
+def test_a_key_whose_reservation_has_expired_says_so(store: str, clock: Clock) -> None:
+    first = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k", expires_in_s=60)
+    clock.advance(seconds=60)
+    again = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k", expires_in_s=60)
+    assert (again.id, again.status) == (first.id, "expired")
+
+
 def test_a_reservation_expires_and_its_loss_is_still_booked(store: str, clock: Clock) -> None:
     made = risk_reserve_or_raise(store, "WHOLESALE", 500, expires_in_s=60)
     assert denied(store, "WHOLESALE", 1).reason == "max_open_risk"

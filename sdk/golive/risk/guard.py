@@ -185,15 +185,15 @@ def risk_refund(
 
 def _reserve(work: Work, request: Request) -> Reservation | Refusal:
     for _ in range(_ATTEMPTS):
-        if request.idempotency_key is not None:
-            made = reservations.by_key(work.connection, request.idempotency_key)
-            if made is not None:
-                return _same(made, request)
         now = utc_now()
         reading = ledger.read(work.connection, request.engine, now)
         if reading.due:
             ledger.expire(work, now)
             continue
+        if request.idempotency_key is not None:
+            made = reservations.by_key(work.connection, request.idempotency_key)
+            if made is not None:
+                return _same(made, request)
         refused = refusal(reading.books, request.amount)
         if refused is not None:
             return refused
