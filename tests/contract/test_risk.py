@@ -422,6 +422,27 @@ def test_a_settlement_finds_its_reservation_and_no_other(store: str, clock: Cloc
     assert used(store, GLOBAL)["realized_loss"] == 3
 
 
+def test_an_id_that_is_none_is_refused_and_the_transaction_goes_on(
+    store: str, business: Engine, clock: Clock
+) -> None:
+    with Session(business) as db:
+        made = risk_reserve_or_raise(db, "WHOLESALE", 10)
+        for wrong in ("7", True, 1.5):
+            for call in (
+                lambda wrong: risk_settle(db, "WHOLESALE", 10, 0, reservation_id=wrong),
+                lambda wrong: risk_release(db, wrong),
+                lambda wrong: risk_refund(db, wrong, 1),
+            ):
+                with pytest.raises(InvalidArgument, match="reservation_id"):
+                    call(wrong)
+        for unknown in (-1, 1 << 63):
+            with pytest.raises(NotReserved):
+                risk_release(db, unknown)
+        risk_settle(db, "WHOLESALE", 10, 0, reservation_id=made.id)
+        db.commit()
+    assert actions(store) == ["RESERVE", "SETTLE"]
+
+
 @pytest.mark.parametrize(
     "amount", [-1, 0.5, "1", Decimal("0.001"), Decimal("NaN"), Decimal("Infinity"), 10**14, True, None]
 )

@@ -130,6 +130,7 @@ def risk_release(
     Raises:
         NotReserved: There is no such reservation.
         ReservationClosed: It was settled.
+        InvalidArgument: An argument is not what it has to be.
     """
     note = _note(actor, reason)
     with joined(db) as work:

@@ -108,14 +108,18 @@ def by_key(connection: Connection, key: str) -> tuple[Reservation, str | None] |
     return None if row is None else (Reservation(*row[:-1]), row[-1])
 
 
-def by_id(connection: Connection, reservation_id: int) -> "Found | None":
-    """Return the reservation with this id."""
+def by_id(connection: Connection, reservation_id: object) -> Found | None:
+    """Return the reservation with this id, or raise `InvalidArgument` where it is no int."""
+    if isinstance(reservation_id, bool) or not isinstance(reservation_id, int):
+        raise InvalidArgument("reservation_id", "an int", repr(reservation_id)[:60])
+    if not 0 <= reservation_id < 1 << 63:
+        return None
     return _found(connection, select(*_COLUMNS, *_TODAY).where(_model.id == reservation_id))
 
 
 def unsettled(
     connection: Connection, engine: str, amount: Decimal, correlation_id: str | None
-) -> "Found | None":
+) -> Found | None:
     """Return the oldest reservation of an amount that is open, or else one that has expired."""
     query = select(*_COLUMNS, *_TODAY).where(
         _model.engine == engine, _model.amount == amount, _model.status.in_(["open", "expired"])
