@@ -8,7 +8,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, create_engine, insert, select, text
 from sqlalchemy.orm import Session
 
 from golive import database, governance, risk
@@ -376,6 +376,16 @@ def test_a_day_begins_at_midnight_of_its_zone(
     assert after.day - before.day == dt.timedelta(days=1)
     clock.now = midnight - dt.timedelta(seconds=5)  # a host whose clock is behind
     assert denied(sqlite_url, "WHOLESALE", 1).reason == "max_actions_per_day"
+
+
+def test_an_engine_whose_ledger_is_ahead_takes_all_together_with_it(store: str, clock: Clock) -> None:
+    risk_reserve_or_raise(store, "CAPITAL", 1)
+    tomorrow = START.date() + dt.timedelta(days=1)
+    with governance.acting(store) as connection:  # as adopted from tables whose days were local ones
+        connection.execute(insert(RiskLedgerDay).values(engine="WHOLESALE", day=tomorrow, is_current=True))
+    assert risk_reserve_or_raise(store, "WHOLESALE", 2).day == tomorrow
+    assert risk_reserve_or_raise(store, "CAPITAL", 3).day == tomorrow
+    assert used(store, GLOBAL)["exposure_used"] == 5
 
 
 def test_a_release_gives_everything_back_and_a_refund_a_part_of_the_loss(store: str, clock: Clock) -> None:

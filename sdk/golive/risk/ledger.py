@@ -83,7 +83,7 @@ def read(connection: Connection, engine: str, now: dt.datetime) -> Reading:
     found = {row[0]: _split(row) for row in rows}
     policy, last = found.get(GLOBAL, (None, None))
     own_policy, own_last = found.get(engine, (None, None))
-    day = _today(policy, last, now)
+    day = _today(now, policy, last, own_last)
     return Reading(
         (_book(GLOBAL, policy, last, day), _book(engine, own_policy, own_last, day)),
         day,
@@ -97,7 +97,7 @@ def books(connection: Connection, now: dt.datetime) -> list[Book]:
     rows = connection.execute(_OF_ENGINES, {"now": now}).all()
     found = {row[0]: _split(row) for row in rows}
     policy, last = found.get(GLOBAL, (None, None))
-    day = _today(policy, last, now)
+    day = _today(now, policy, last)
     expired = {row[0]: row[1] for row in connection.execute(_DUE_BY_ENGINE, {"now": now})}
     expired[GLOBAL] = sum(expired.values(), _ZERO)
     made = []
@@ -197,10 +197,11 @@ def _split(row: Any) -> tuple[RiskPolicyView, Ledger | None]:
     return POLICIES.of(row[:columns]), Ledger(*ledger) if ledger[0] is not None else None
 
 
-def _today(policy: RiskPolicyView | None, last: Ledger | None, now: dt.datetime) -> dt.date:
-    # A clock that is behind, or a zone that was changed, does not open a day that is over.
+def _today(now: dt.datetime, policy: RiskPolicyView | None, *lasts: Ledger | None) -> dt.date:
+    # A clock that is behind, a zone that was changed, or ledgers from before golive whose days were those of
+    # another zone, do not open a day that is over.
     today = now.astimezone(policy.zone() if policy is not None else dt.UTC).date()
-    return max(today, last.day) if last is not None else today
+    return max([today, *(last.day for last in lasts if last is not None)])
 
 
 def _book(engine: str, policy: RiskPolicyView | None, last: Ledger | None, day: dt.date) -> Book:
