@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
+from decimal import ROUND_UP, Context, Decimal, localcontext
 from threading import Barrier
 from typing import Any
 
@@ -437,12 +437,13 @@ def test_an_id_that_is_none_is_refused_and_the_transaction_goes_on(
 ) -> None:
     with Session(business) as db:
         made = risk_reserve_or_raise(db, "WHOLESALE", 10)
-        for wrong in ("7", True, 1.5):
-            for call in (
-                lambda wrong: risk_settle(db, "WHOLESALE", 10, 0, reservation_id=wrong),
-                lambda wrong: risk_release(db, wrong),
-                lambda wrong: risk_refund(db, wrong, 1),
-            ):
+        calls: list[Callable[[Any], object]] = [
+            lambda wrong: risk_settle(db, "WHOLESALE", 10, 0, reservation_id=wrong),
+            lambda wrong: risk_release(db, wrong),
+            lambda wrong: risk_refund(db, wrong, 1),
+        ]
+        for call in calls:
+            for wrong in ("7", True, 1.5):
                 with pytest.raises(InvalidArgument, match="reservation_id"):
                     call(wrong)
         for unknown in (-1, 1 << 63):
@@ -451,6 +452,27 @@ def test_an_id_that_is_none_is_refused_and_the_transaction_goes_on(
         risk_settle(db, "WHOLESALE", 10, 0, reservation_id=made.id)
         db.commit()
     assert actions(store) == ["RESERVE", "SETTLE"]
+
+
+@pytest.mark.parametrize("precision", [2, 7])
+def test_amounts_are_exact_whatever_the_applications_decimal_context_is(
+    store: str, clock: Clock, precision: int
+) -> None:
+    change(store, GLOBAL, max_daily_exposure=None)
+    change(
+        store, "WHOLESALE", max_daily_exposure=Decimal("246913.59"), max_open_risk=None, throttle=0.9999999999
+    )
+    with localcontext(Context(prec=precision, rounding=ROUND_UP)):
+        first = risk_reserve_or_raise(store, "WHOLESALE", Decimal("123456.78"))
+        error = denied(store, "WHOLESALE", Decimal("123456.79"))
+        assert error.room == Decimal("123456.78")
+        second = risk_reserve_or_raise(store, "WHOLESALE", Decimal("123456.78"))
+        assert used(store, "WHOLESALE")["open_risk_reserved"] == Decimal("246913.56")
+        risk_settle(store, "WHOLESALE", first.amount, Decimal("100000.01"), reservation_id=first.id)
+        assert risk_refund(store, first.id, Decimal("0.02")).realized_loss == Decimal("99999.99")
+    risk_release(store, second.id)
+    expected = {"exposure_used": Decimal("123456.78"), "realized_loss": Decimal("99999.99")}
+    assert used(store, "WHOLESALE") == ledger(**expected, actions_count=1, denials=1)
 
 
 @pytest.mark.parametrize(
