@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from decimal import localcontext
 from functools import lru_cache
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from golive import governance
 from golive.errors import InvalidArgument
-from golive.models.base import Json, Money, UtcDateTime
+from golive.models.base import EXACT, Json, Money, UtcDateTime
 
 __all__ = ["Work", "apart", "joined"]
 
@@ -119,26 +120,29 @@ class _NoRow(Exception):
 def joined(db: object) -> Iterator[Work]:
     """Give the transaction to work in: the session's, or an own one, committed when the block ends.
 
+    In the block arithmetic of amounts is exact.
+
     Raises:
         InvalidArgument: `db` is an asynchronous session.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached; an own transaction waits no longer
             than the deadline.
     """
-    session = _session_of(db)
-    if session is None:
-        with governance.engine_for(db).connect() as connection:
-            if connection.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield Work(connection, own=True)
-            connection.commit()
-        return
-    connection = session.connection()
-    if connection.dialect.name == "sqlite" and not _in_transaction(connection):
-        # At once: a savepoint that comes first would be a transaction, and its release the commit.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    yield Work(connection, own=False)
+    with localcontext(EXACT):  # whatever the application's own context is
+        session = _session_of(db)
+        if session is None:
+            with governance.engine_for(db).connect() as connection:
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                else:
+                    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                yield Work(connection, own=True)
+                connection.commit()
+            return
+        connection = session.connection()
+        if connection.dialect.name == "sqlite" and not _in_transaction(connection):
+            # At once: a savepoint that comes first would be a transaction, and its release the commit.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield Work(connection, own=False)
 
 
 def apart(db: object, write: Callable[[Work], None]) -> None:

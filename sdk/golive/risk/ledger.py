@@ -9,13 +9,14 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, exists, func, insert, select, text, update
 
 from golive.joining import Work
 from golive.models import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
+from golive.models.base import EXACT
 from golive.risk.policy import GLOBAL, POLICIES, RiskPolicyView
 
 _EXPIRED_AT_ONCE: Final = 500
@@ -99,12 +100,13 @@ def books(connection: Connection, now: dt.datetime) -> list[Book]:
     policy, last = found.get(GLOBAL, (None, None))
     day = _today(now, policy, last)
     expired = {row[0]: row[1] for row in connection.execute(_DUE_BY_ENGINE, {"now": now})}
-    expired[GLOBAL] = sum(expired.values(), _ZERO)
     made = []
-    for engine in sorted(found, key=lambda name: (name != GLOBAL, name)):
-        book = _book(engine, *found[engine], day)
-        balance = book.ledger.open_risk_reserved - expired.get(engine, _ZERO)
-        made.append(book._replace(ledger=book.ledger._replace(open_risk_reserved=balance)))
+    with localcontext(EXACT):
+        expired[GLOBAL] = sum(expired.values(), _ZERO)
+        for engine in sorted(found, key=lambda name: (name != GLOBAL, name)):
+            book = _book(engine, *found[engine], day)
+            balance = book.ledger.open_risk_reserved - expired.get(engine, _ZERO)
+            made.append(book._replace(ledger=book.ledger._replace(open_risk_reserved=balance)))
     return made
 
 
