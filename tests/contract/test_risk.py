@@ -1,6 +1,7 @@
 """The risk guard: caps, denials, the caller's transaction, days, expiry, keys, settlements."""
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import ROUND_UP, Context, Decimal, localcontext
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, insert, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from golive import database, governance, risk
@@ -233,6 +235,27 @@ def test_a_denial_in_a_part_of_a_longer_transaction_belongs_to_that(
     reserved = ledger(exposure_used=400, open_risk_reserved=400, actions_count=1, denials=1)
     assert used(store, "WHOLESALE") == used(store, GLOBAL) == reserved
     assert actions(store) == ["RESERVE", "DENY"]
+
+
+def test_a_reservation_whose_deadline_passed_while_it_waited_is_never_made(
+    postgres_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    monkeypatch.setenv("GOLIVE_DATABASE_DEADLINE_SECONDS", "0.5")
+    business = create_engine(database.normalise_url(postgres_url))
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    risk_reserve_or_raise(business, "WHOLESALE", 8)
+    with Session(business) as db, business.connect() as watcher:
+        risk_reserve_or_raise(db, "WHOLESALE", 1)
+        with pytest.raises(OperationalError):
+            risk_reserve_or_raise(postgres_url, "WHOLESALE", 2)
+        deadline = time.monotonic() + 20
+        while watcher.scalar(waiting) and time.monotonic() < deadline:
+            watcher.rollback()
+        db.commit()
+    risk_reserve_or_raise(business, "WHOLESALE", 4)  # after whoever waited
+    assert used(postgres_url, GLOBAL)["exposure_used"] == 13
+    business.dispose()
 
 
 def test_threads_that_begin_a_day_do_not_wait_for_each_others_connections(

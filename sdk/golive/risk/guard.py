@@ -51,7 +51,8 @@ def risk_reserve_or_raise(
         RiskDenied: There is no room; nothing was reserved.
         IdempotencyConflict: The key was used for another request.
         InvalidArgument: An argument is not what it has to be.
-        sqlalchemy.exc.SQLAlchemyError: The database cannot be asked: nothing was reserved.
+        sqlalchemy.exc.SQLAlchemyError: The database cannot be asked, or its answer did not arrive: without a
+            session something may have been reserved, which the same idempotency key finds.
     """
     request = Request.check(engine, amount, actor, reason, correlation_id, idempotency_key, expires_in_s)
     with joined(db) as work:
