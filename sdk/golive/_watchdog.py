@@ -22,6 +22,8 @@ _USED: Final = "golive_used_at"
 _PROVEN_S: Final = 1.0
 """A connection used so lately, with nothing to be read from it, is taken for one that works."""
 _LOOK_EVERY_S: Final = 0.05
+_NO_SUCH_SETTING: Final = ("42704", "22023")
+"""Before PostgreSQL 14, and on systems that cannot tell."""
 
 
 def bound_checkouts(engine: Engine, deadline_s: float) -> None:
@@ -104,9 +106,14 @@ def _is_proven(connection: Any, record: Any) -> bool:
 
 
 def _try(connection: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    connection.rollback()
+    try:
+        with connection.cursor() as cursor:
+            # In milliseconds. Else a statement that waits for a lock is done for a client that has been cut.
+            cursor.execute("SET client_connection_check_interval = 500")
+    except Exception as error:
+        if getattr(error, "sqlstate", None) not in _NO_SUCH_SETTING:
+            raise
+    connection.commit()
 
 
 def _cut(connection: Any) -> None:

@@ -13,24 +13,27 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from decimal import localcontext
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Connection, Date, TextClause, bindparam, event, text
+from sqlalchemy import URL, BindParameter, Connection, Date, Engine, TextClause, bindparam, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from golive import governance
 from golive.errors import InvalidArgument
-from golive.models.base import Json, Money, UtcDateTime
+from golive.models.base import EXACT, Json, Money, UtcDateTime
 
 __all__ = ["Work", "apart", "joined"]
 
 _log = logging.getLogger(__name__)
 
-_LOCKED: Final = "golive.locked"
 _WAITING: Final = "golive.apart"
-_DIVISION_BY_ZERO: Final = "22012"
+_NO_ROW: Final = "22012"
+"""Of a division by zero."""
+_OVERTAKEN: Final = "40001"
+"""Of a serialization failure."""
 _TYPES: Final = {
     "amount": Money,
     "loss": Money,
@@ -49,9 +52,9 @@ class Work:
         connection: For reading, and for single statements.
     """
 
-    def __init__(self, connection: Connection, session: Session | None = None) -> None:
+    def __init__(self, connection: Connection, *, own: bool) -> None:
         self.connection = connection
-        self._session = session
+        self._own = own
 
     def all_or_none(self, statements: Sequence[str], parameters: dict[str, Any]) -> bool:
         """Execute statements, each of which must touch a row, or none of them; return whether they did.
@@ -72,22 +75,28 @@ class Work:
             with self._savepoint():
                 self.connection.execute(_as_one(tuple(statements)), parameters)
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", getattr(error.orig, "pgcode", None)) != _DIVISION_BY_ZERO:
-                raise
-            return False
-        self._note_locks()
+            state = getattr(error.orig, "sqlstate", getattr(error.orig, "pgcode", None))
+            # Where the database's default isolation is a stricter one, the next statement sees more.
+            if state == _NO_ROW or (state == _OVERTAKEN and self._own):
+                return False
+            raise
         return True
 
     @contextmanager
     def several(self) -> Iterator[Connection]:
         """Give a connection on which further statements are all done, or none of them."""
-        if self._session is None and self.connection.dialect.name == "postgresql":
-            with self.connection.engine.begin() as connection:
-                yield connection
-        else:
+        if not self._own or self.connection.dialect.name != "postgresql":
             with self.connection.begin_nested():
                 yield self.connection
-            self._note_locks()
+            return
+        # On the same connection: threads that each wait for a second one would wait for each other.
+        self.connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            yield self.connection
+            self.connection.commit()
+        except BaseException:
+            self.connection.rollback()
+            raise
 
     def _one_by_one(self, statements: Sequence[str], parameters: dict[str, Any]) -> bool:
         with contextlib.suppress(_NoRow), self.connection.begin_nested():
@@ -100,12 +109,7 @@ class Work:
         return False
 
     def _savepoint(self) -> AbstractContextManager[object]:
-        return contextlib.nullcontext() if self._session is None else self.connection.begin_nested()
-
-    def _note_locks(self) -> None:
-        if self._session is not None:
-            self._session.info[_LOCKED] = True
-            _listen()
+        return contextlib.nullcontext() if self._own else self.connection.begin_nested()
 
 
 class _NoRow(Exception):
@@ -116,41 +120,46 @@ class _NoRow(Exception):
 def joined(db: object) -> Iterator[Work]:
     """Give the transaction to work in: the session's, or an own one, committed when the block ends.
 
+    In the block arithmetic of amounts is exact.
+
     Raises:
         InvalidArgument: `db` is an asynchronous session.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached; an own transaction waits no longer
             than the deadline.
     """
-    session = _session_of(db)
-    if session is None:
-        with governance.engine_for(db).connect() as connection:
-            if connection.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield Work(connection)
-            connection.commit()
-        return
-    connection = session.connection()
-    if connection.dialect.name == "sqlite" and not _in_transaction(connection):
-        # At once: a savepoint that comes first would be a transaction, and its release the commit.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    yield Work(connection, session)
+    with localcontext(EXACT):  # whatever the application's own context is
+        session = _session_of(db)
+        if session is None:
+            with governance.engine_for(db).connect() as connection:
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                else:
+                    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                yield Work(connection, own=True)
+                connection.commit()
+            return
+        connection = session.connection()
+        if connection.dialect.name == "sqlite" and not _in_transaction(connection):
+            # At once: a savepoint that comes first would be a transaction, and its release the commit.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield Work(connection, own=False)
 
 
 def apart(db: object, write: Callable[[Work], None]) -> None:
     """Write in a transaction of golive's own, whatever becomes of the caller's; log it if that fails.
 
-    Where the caller's transaction holds locks such a write would wait for, it comes right after its end.
+    Where the caller's transaction holds locks, which such a write could wait for, it comes right after its
+    end; or, where the session is bound to a connection whose transaction goes on, within that.
     """
     session = _session_of(db)
     if session is None:
         _write(db, write)
         return
-    url = governance.url_of(session)
-    if session.get_transaction() is not None and _may_hold_locks(session):
-        session.info.setdefault(_WAITING, []).append(lambda: _write(url, write))
-        _listen()
+    url, bind = governance.url_of(session), session.get_bind()
+    if _may_hold_locks(session.connection()):
+        session.info.setdefault(_WAITING, []).append(lambda: _write_after(bind, url, write))
+        if not event.contains(Session, "after_transaction_end", _after_transaction_end):
+            event.listen(Session, "after_transaction_end", _after_transaction_end)
     else:
         _write(url, write)
 
@@ -160,6 +169,18 @@ def _write(db: object, write: Callable[[Work], None]) -> None:
         with joined(db) as work:
             write(work)
     except Exception:  # the caller is told of its own error, not of this one
+        _log.exception("what a lever decided could not be recorded")
+
+
+def _write_after(bind: Engine | Connection, url: URL, write: Callable[[Work], None]) -> None:
+    if not isinstance(bind, Connection) or not bind.in_transaction():
+        _write(url, write)
+        return
+    # The session was a part of a longer transaction, which keeps its locks: only there is nothing in the way.
+    try:
+        with bind.begin_nested():
+            write(Work(bind, own=False))
+    except Exception:
         _log.exception("what a lever decided could not be recorded")
 
 
@@ -173,11 +194,11 @@ def _session_of(db: object) -> Session | None:
     return db if isinstance(db, Session) else None
 
 
-def _may_hold_locks(session: Session) -> bool:
-    connection = session.connection()
+def _may_hold_locks(connection: Connection) -> bool:
     if connection.dialect.name == "sqlite":
         return _in_transaction(connection)
-    return bool(session.info.get(_LOCKED))
+    # Any row it has locked, the application's too: who waits for that one may have the ledgers.
+    return bool(connection.scalar(text("SELECT txid_current_if_assigned() IS NOT NULL")))
 
 
 def _in_transaction(connection: Connection) -> bool:
@@ -185,14 +206,8 @@ def _in_transaction(connection: Connection) -> bool:
     return bool(driver.in_transaction)
 
 
-def _listen() -> None:
-    if not event.contains(Session, "after_transaction_end", _after_transaction_end):
-        event.listen(Session, "after_transaction_end", _after_transaction_end)
-
-
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session.info.pop(_LOCKED, None)
         for write in session.info.pop(_WAITING, ()):
             write()
 

@@ -1,12 +1,16 @@
 """The risk guard: caps, denials, the caller's transaction, days, expiry, keys, settlements."""
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
-from decimal import Decimal
+from concurrent.futures import ThreadPoolExecutor
+from decimal import ROUND_UP, Context, Decimal, localcontext
+from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, create_engine, insert, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from golive import database, governance, risk
@@ -201,6 +205,89 @@ def test_a_denial_that_waits_for_nobody_is_there_at_once(store: str, business: E
     assert actions(store) == ["DENY"]
 
 
+def test_a_denial_does_not_wait_for_who_waits_for_the_callers_rows(postgres_url: str, clock: Clock) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    business = create_engine(database.normalise_url(postgres_url))
+    with business.begin() as connection:
+        connection.execute(text("CREATE TABLE deal (id INTEGER)"))
+        connection.execute(text("INSERT INTO deal VALUES (1)"))
+    with Session(business) as other, Session(business) as db:
+        db.execute(text("SELECT id FROM deal FOR UPDATE"))
+        risk_reserve_or_raise(other, "WHOLESALE", 1)  # locks the ledgers, and may want the row next
+        denied(db, "NOTIFY", 1)
+        assert actions(postgres_url) == []
+        other.commit()
+        db.rollback()
+    assert actions(postgres_url) == ["RESERVE", "DENY"]
+    business.dispose()
+
+
+def test_a_denial_in_a_part_of_a_longer_transaction_belongs_to_that(
+    store: str, business: Engine, clock: Clock
+) -> None:
+    with business.begin() as connection:
+        connection.execute(text("CREATE TABLE deal (id INTEGER)"))
+        connection.execute(text("INSERT INTO deal VALUES (1)"))
+        with Session(connection, join_transaction_mode="create_savepoint") as db:
+            risk_reserve_or_raise(db, "WHOLESALE", 400)
+            denied(db, "WHOLESALE", 400)
+            db.commit()  # the connection goes on, and has the ledgers locked
+    reserved = ledger(exposure_used=400, open_risk_reserved=400, actions_count=1, denials=1)
+    assert used(store, "WHOLESALE") == used(store, GLOBAL) == reserved
+    assert actions(store) == ["RESERVE", "DENY"]
+
+
+def test_a_reservation_whose_deadline_passed_while_it_waited_is_never_made(
+    postgres_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    monkeypatch.setenv("GOLIVE_DATABASE_DEADLINE_SECONDS", "0.5")
+    business = create_engine(database.normalise_url(postgres_url))
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    risk_reserve_or_raise(business, "WHOLESALE", 8)
+    with Session(business) as db, business.connect() as watcher:
+        risk_reserve_or_raise(db, "WHOLESALE", 1)
+        with pytest.raises(OperationalError):
+            risk_reserve_or_raise(postgres_url, "WHOLESALE", 2)
+        deadline = time.monotonic() + 20
+        while watcher.scalar(waiting) and time.monotonic() < deadline:
+            watcher.rollback()
+        db.commit()
+    risk_reserve_or_raise(business, "WHOLESALE", 4)  # after whoever waited
+    assert used(postgres_url, GLOBAL)["exposure_used"] == 13
+    business.dispose()
+
+
+def test_threads_that_begin_a_day_do_not_wait_for_each_others_connections(
+    postgres_url: str, clock: Clock
+) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    together = Barrier(8)
+
+    def reserve(_: int) -> dt.date:
+        together.wait()
+        return risk_reserve_or_raise(postgres_url, "WHOLESALE", 1, expires_in_s=60).day
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(reserve, range(8))) == {START.date()}
+        clock.advance(days=1)  # and all of them have expired
+        assert set(threads.map(reserve, range(8))) == {START.date() + dt.timedelta(days=1)}
+    assert used(postgres_url, "WHOLESALE", clock.now)["actions_count"] == 8
+
+
+def test_a_database_that_is_stricter_by_default_costs_no_reservation(postgres_url: str, clock: Clock) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    business = create_engine(database.normalise_url(postgres_url))
+    with business.begin() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"))
+    business.dispose()
+    with ThreadPoolExecutor(4) as threads:
+        made = threads.map(lambda _: risk_reserve_or_raise(postgres_url, "WHOLESALE", 1).id, range(100))
+        assert len(set(made)) == 100
+    assert used(postgres_url, GLOBAL)["exposure_used"] == 100
+
+
 def test_a_reservation_commits_with_the_callers_transaction(
     store: str, business: Engine, clock: Clock
 ) -> None:
@@ -235,6 +322,21 @@ def test_the_same_key_twice_is_one_reservation_and_another_request_a_conflict(
     risk_settle(store, "WHOLESALE", 10, 1, reservation_id=first.id)
     again = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k", reason="r")
     assert (again.id, again.status) == (first.id, "settled")
+
+
+def test_a_retry_in_another_context_is_the_same_request(store: str, clock: Clock) -> None:
+    with correlation():  # as of an HTTP request that names none
+        first = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k")
+    with correlation():
+        assert risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k") == first
+    assert used(store, GLOBAL)["exposure_used"] == 10
+
+
+def test_a_key_whose_reservation_has_expired_says_so(store: str, clock: Clock) -> None:
+    first = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k", expires_in_s=60)
+    clock.advance(seconds=60)
+    again = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k", expires_in_s=60)
+    assert (again.id, again.status) == (first.id, "expired")
 
 
 def test_a_reservation_expires_and_its_loss_is_still_booked(store: str, clock: Clock) -> None:
@@ -299,6 +401,16 @@ def test_a_day_begins_at_midnight_of_its_zone(
     assert denied(sqlite_url, "WHOLESALE", 1).reason == "max_actions_per_day"
 
 
+def test_an_engine_whose_ledger_is_ahead_takes_all_together_with_it(store: str, clock: Clock) -> None:
+    risk_reserve_or_raise(store, "CAPITAL", 1)
+    tomorrow = START.date() + dt.timedelta(days=1)
+    with governance.acting(store) as connection:  # as adopted from tables whose days were local ones
+        connection.execute(insert(RiskLedgerDay).values(engine="WHOLESALE", day=tomorrow, is_current=True))
+    assert risk_reserve_or_raise(store, "WHOLESALE", 2).day == tomorrow
+    assert risk_reserve_or_raise(store, "CAPITAL", 3).day == tomorrow
+    assert used(store, GLOBAL)["exposure_used"] == 5
+
+
 def test_a_release_gives_everything_back_and_a_refund_a_part_of_the_loss(store: str, clock: Clock) -> None:
     made = risk_reserve_or_raise(store, "WHOLESALE", 100)
     assert risk_release(store, made.id, actor="broker", reason="buyer gone").status == "released"
@@ -341,6 +453,49 @@ def test_a_settlement_finds_its_reservation_and_no_other(store: str, clock: Cloc
     with pytest.raises(ReservationClosed):
         risk_settle(store, "WHOLESALE", 10, 3, reservation_id=first.id)
     assert used(store, GLOBAL)["realized_loss"] == 3
+
+
+def test_an_id_that_is_none_is_refused_and_the_transaction_goes_on(
+    store: str, business: Engine, clock: Clock
+) -> None:
+    with Session(business) as db:
+        made = risk_reserve_or_raise(db, "WHOLESALE", 10)
+        calls: list[Callable[[Any], object]] = [
+            lambda wrong: risk_settle(db, "WHOLESALE", 10, 0, reservation_id=wrong),
+            lambda wrong: risk_release(db, wrong),
+            lambda wrong: risk_refund(db, wrong, 1),
+        ]
+        for call in calls:
+            for wrong in ("7", True, 1.5):
+                with pytest.raises(InvalidArgument, match="reservation_id"):
+                    call(wrong)
+        for unknown in (-1, 1 << 63):
+            with pytest.raises(NotReserved):
+                risk_release(db, unknown)
+        risk_settle(db, "WHOLESALE", 10, 0, reservation_id=made.id)
+        db.commit()
+    assert actions(store) == ["RESERVE", "SETTLE"]
+
+
+@pytest.mark.parametrize("precision", [2, 8])
+def test_amounts_are_exact_whatever_the_applications_decimal_context_is(
+    store: str, clock: Clock, precision: int
+) -> None:
+    change(store, GLOBAL, max_daily_exposure=None)
+    change(
+        store, "WHOLESALE", max_daily_exposure=Decimal("246913.57"), max_open_risk=None, throttle=0.9999999999
+    )
+    with localcontext(Context(prec=precision, rounding=ROUND_UP)):
+        first = risk_reserve_or_raise(store, "WHOLESALE", Decimal("123456.78"))
+        error = denied(store, "WHOLESALE", Decimal("123456.79"))
+        assert error.room == Decimal("123456.78")
+        second = risk_reserve_or_raise(store, "WHOLESALE", Decimal("123456.78"))
+        assert used(store, "WHOLESALE")["open_risk_reserved"] == Decimal("246913.56")
+        risk_settle(store, "WHOLESALE", first.amount, Decimal("100000.01"), reservation_id=first.id)
+        assert risk_refund(store, first.id, Decimal("0.02")).realized_loss == Decimal("99999.99")
+    risk_release(store, second.id)
+    expected = {"exposure_used": Decimal("123456.78"), "realized_loss": Decimal("99999.99")}
+    assert used(store, "WHOLESALE") == ledger(**expected, actions_count=1, denials=1)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Annotated, Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, Integer, MetaData, Numeric, Text, func
@@ -10,6 +10,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+EXACT = Context(prec=64)
+"""For amounts of money: the application's own context may round them."""
 
 _CENT = Decimal("0.01")
 _TOO_MUCH = Decimal(10) ** 16
@@ -70,12 +73,12 @@ class Money(TypeDecorator[Decimal]):
         if not _is_money(value):
             raise ValueError(f"expected a Decimal or an int in whole cents, below 10 ** 16, got {value!r}")
         amount = Decimal(value)
-        return int(amount * 100) if dialect.name == "sqlite" else amount
+        return int(EXACT.multiply(amount, Decimal(100))) if dialect.name == "sqlite" else amount
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         if value is None:
             return None
-        return Decimal(value).scaleb(-2) if dialect.name == "sqlite" else Decimal(value)
+        return EXACT.scaleb(Decimal(value), -2) if dialect.name == "sqlite" else Decimal(value)
 
 
 class Json(TypeDecorator[Any]):
@@ -107,7 +110,7 @@ def _is_money(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, Decimal | int):
         return False
     amount = Decimal(value)
-    return amount.is_finite() and abs(amount) < _TOO_MUCH and amount == amount.quantize(_CENT)
+    return amount.is_finite() and amount.copy_abs() < _TOO_MUCH and amount == EXACT.quantize(amount, _CENT)
 
 
 def utc_now() -> dt.datetime:

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from golive import pipeline
 from golive.errors import IdempotencyConflict, InvalidArgument, NotReserved, ReservationClosed, RiskDenied
+from golive.events import check_correlation_id
 from golive.joining import Work, apart, joined
 from golive.models.base import utc_now
 from golive.risk import ledger, reservations, statements
@@ -43,14 +44,15 @@ def risk_reserve_or_raise(
         actor: Who acts.
         reason: What for.
         correlation_id: The one in force by default.
-        idempotency_key: Makes a request that is repeated the same reservation.
+        idempotency_key: Makes a request that is repeated the same reservation: look at its status.
         expires_in_s: After how many seconds it does not count as open any more, if nobody settles it.
 
     Raises:
         RiskDenied: There is no room; nothing was reserved.
         IdempotencyConflict: The key was used for another request.
         InvalidArgument: An argument is not what it has to be.
-        sqlalchemy.exc.SQLAlchemyError: The database cannot be asked: nothing was reserved.
+        sqlalchemy.exc.SQLAlchemyError: The database cannot be asked, or its answer did not arrive: without a
+            session something may have been reserved, which the same idempotency key finds.
     """
     request = Request.check(engine, amount, actor, reason, correlation_id, idempotency_key, expires_in_s)
     with joined(db) as work:
@@ -96,7 +98,7 @@ def risk_settle(
     engine, amount = check_engine(engine), check_amount("reserved_amount", reserved_amount)
     loss = check_amount("realized_loss", realized_loss)
     note = _note(actor, reason)
-    correlation_id = reservations.check_correlation(correlation_id)
+    correlation_id = check_correlation_id(correlation_id)
     with joined(db) as work:
         for _ in range(_ATTEMPTS):
             if reservation_id is None:
@@ -129,6 +131,7 @@ def risk_release(
     Raises:
         NotReserved: There is no such reservation.
         ReservationClosed: It was settled.
+        InvalidArgument: An argument is not what it has to be.
     """
     note = _note(actor, reason)
     with joined(db) as work:
@@ -190,15 +193,15 @@ def risk_refund(
 
 def _reserve(work: Work, request: Request) -> Reservation | Refusal:
     for _ in range(_ATTEMPTS):
-        if request.idempotency_key is not None:
-            made = reservations.by_key(work.connection, request.idempotency_key)
-            if made is not None:
-                return _same(made, request)
         now = utc_now()
         reading = ledger.read(work.connection, request.engine, now)
         if reading.due:
             ledger.expire(work, now)
             continue
+        if request.idempotency_key is not None:
+            made = reservations.by_key(work.connection, request.idempotency_key)
+            if made is not None:
+                return _same(made, request)
         refused = refusal(reading.books, request.amount)
         if refused is not None:
             return refused
@@ -278,7 +281,7 @@ def _to_reserve(
     parameters = _parameters(reservation, now, {"actor": request.actor, "reason": request.reason}) | {
         "expires_at": reservation.expires_at,
         "idempotency_key": request.idempotency_key,
-        "fingerprint": request.fingerprint if request.idempotency_key is not None else None,
+        "fingerprint": request.fingerprint,
     }
     for whose, caps in zip(("global", "own"), limits, strict=True):
         parameters |= {

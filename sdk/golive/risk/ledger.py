@@ -9,13 +9,14 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, exists, func, insert, select, text, update
 
 from golive.joining import Work
 from golive.models import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
+from golive.models.base import EXACT
 from golive.risk.policy import GLOBAL, POLICIES, Limits, RiskPolicyView
 
 _EXPIRED_AT_ONCE: Final = 500
@@ -97,7 +98,7 @@ def read(connection: Connection, engine: str, now: dt.datetime) -> Reading:
     found = {row[0]: _split(row) for row in rows}
     policy, last = found.get(GLOBAL, (None, None))
     own_policy, own_last = found.get(engine, (None, None))
-    day = _today(policy, last, now)
+    day = _today(now, policy, last, own_last)
     return Reading(
         (_book(GLOBAL, policy, last, day), _book(engine, own_policy, own_last, day)),
         day,
@@ -111,14 +112,15 @@ def books(connection: Connection, now: dt.datetime) -> list[Book]:
     rows = connection.execute(_OF_ENGINES, {"now": now}).all()
     found = {row[0]: _split(row) for row in rows}
     policy, last = found.get(GLOBAL, (None, None))
-    day = _today(policy, last, now)
+    day = _today(now, policy, last)
     expired = {row[0]: row[1] for row in connection.execute(_DUE_BY_ENGINE, {"now": now})}
-    expired[GLOBAL] = sum(expired.values(), _ZERO)
     made = []
-    for engine in sorted(found, key=lambda name: (name != GLOBAL, name)):
-        book = _book(engine, *found[engine], day)
-        balance = book.ledger.open_risk_reserved - expired.get(engine, _ZERO)
-        made.append(book._replace(ledger=book.ledger._replace(open_risk_reserved=balance)))
+    with localcontext(EXACT):
+        expired[GLOBAL] = sum(expired.values(), _ZERO)
+        for engine in sorted(found, key=lambda name: (name != GLOBAL, name)):
+            book = _book(engine, *found[engine], day)
+            balance = book.ledger.open_risk_reserved - expired.get(engine, _ZERO)
+            made.append(book._replace(ledger=book.ledger._replace(open_risk_reserved=balance)))
     return made
 
 
@@ -206,7 +208,7 @@ _BEGIN: Final = text(
 
 
 def _left(limit: Decimal | None, used: Decimal) -> Decimal | None:
-    return None if limit is None else max(limit - used, _ZERO)
+    return None if limit is None else max(EXACT.subtract(limit, used), _ZERO)
 
 
 def _split(row: Any) -> tuple[RiskPolicyView, Ledger | None]:
@@ -215,10 +217,11 @@ def _split(row: Any) -> tuple[RiskPolicyView, Ledger | None]:
     return POLICIES.of(row[:columns]), Ledger(*ledger) if ledger[0] is not None else None
 
 
-def _today(policy: RiskPolicyView | None, last: Ledger | None, now: dt.datetime) -> dt.date:
-    # A clock that is behind, or a zone that was changed, does not open a day that is over.
+def _today(now: dt.datetime, policy: RiskPolicyView | None, *lasts: Ledger | None) -> dt.date:
+    # A clock that is behind, a zone that was changed, or ledgers from before golive whose days were those of
+    # another zone, do not open a day that is over.
     today = now.astimezone(policy.zone() if policy is not None else dt.UTC).date()
-    return max(today, last.day) if last is not None else today
+    return max([today, *(last.day for last in lasts if last is not None)])
 
 
 def _book(engine: str, policy: RiskPolicyView | None, last: Ledger | None, day: dt.date) -> Book:

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Final
 
 from golive.errors import InvalidArgument
+from golive.models.base import EXACT
 
 CENT: Final = Decimal("0.01")
 NO_CAP: Final = Decimal("9999999999999999.99")
@@ -21,6 +22,9 @@ def check_amount(field: str, given: object) -> Decimal:
     if isinstance(given, bool) or not isinstance(given, Decimal | int):
         raise InvalidArgument(field, expected, repr(given)[:60])
     amount = Decimal(given)
-    if not amount.is_finite() or not 0 <= amount <= MOST or amount != amount.quantize(CENT):
+    if not amount.is_finite() or not 0 <= amount <= MOST:
         raise InvalidArgument(field, expected, repr(given)[:60])
-    return amount.quantize(CENT)
+    in_cents = EXACT.quantize(amount, CENT)
+    if in_cents != amount:
+        raise InvalidArgument(field, expected, repr(given)[:60])
+    return in_cents

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from golive import governance
 from golive.errors import InvalidArgument
 from golive.models import RiskPolicy
+from golive.models.base import EXACT
 from golive.policies import PolicyTable
 from golive.risk.money import CENT, check_amount
 
@@ -56,10 +57,13 @@ class RiskPolicyView(NamedTuple):
         share = Decimal(repr(min(self.throttle, 1.0)))
         caps = (self.max_daily_loss, self.max_daily_exposure, self.max_open_risk)
         loss, exposure, open_risk = (
-            None if cap is None else (cap * share).quantize(CENT, ROUND_FLOOR) for cap in caps
+            None if cap is None else EXACT.multiply(cap, share).quantize(CENT, ROUND_FLOOR, EXACT)
+            for cap in caps
         )
         actions = self.max_actions_per_day
-        return Limits(loss, exposure, open_risk, None if actions is None else math.floor(actions * share))
+        if actions is not None:
+            actions = math.floor(EXACT.multiply(Decimal(actions), share))
+        return Limits(loss, exposure, open_risk, actions)
 
     def zone(self) -> ZoneInfo:
         """Return the zone whose days the ledgers have."""

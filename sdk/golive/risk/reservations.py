@@ -64,7 +64,11 @@ _TODAY: Final = tuple(
 
 
 class Request(NamedTuple):
-    """What is asked for, checked."""
+    """What is asked for, checked.
+
+    Attributes:
+        fingerprint: Of what two requests under one key must have in common, hashed; None without a key.
+    """
 
     engine: str
     amount: Decimal
@@ -73,8 +77,7 @@ class Request(NamedTuple):
     correlation_id: str | None
     idempotency_key: str | None
     expires_in: dt.timedelta
-    fingerprint: str
-    """Hash of what was asked for: what two requests under one key must have in common."""
+    fingerprint: str | None
 
     @classmethod
     def check(
@@ -91,21 +94,12 @@ class Request(NamedTuple):
         name = check_engine(engine)
         if name == GLOBAL:
             raise InvalidArgument("engine", "an engine; GLOBAL is the policy of all together", name)
-        money, who, why = check_amount("amount", amount), check_who(actor), check_why(reason)
-        given = check_correlation_id(correlation_id)
+        asked = (name, check_amount("amount", amount), check_who(actor), check_why(reason))
+        given, key = check_correlation_id(correlation_id), _check_key(idempotency_key)
         expires_in = _check_expiry(expires_in_s)
-        # The given correlation id, not the one in force: a service has a fresh one for every request.
-        content = [name, str(money), who, why, given, str(expires_in.total_seconds())]
-        return cls(
-            name,
-            money,
-            who,
-            why,
-            given or current_correlation_id(),
-            _check_key(idempotency_key),
-            expires_in,
-            hashlib.sha256(json.dumps(content).encode()).hexdigest(),
-        )
+        # Without the correlation id in force, which a retry by HTTP has a fresh one of.
+        same = None if key is None else _fingerprint(*asked, given, expires_in.total_seconds())
+        return cls(*asked, given or current_correlation_id(), key, expires_in, same)
 
 
 # Built once: to build a query, and to find it in SQLAlchemy's cache, costs as much as to send it.
@@ -129,14 +123,18 @@ def by_key(connection: Connection, key: str) -> tuple[Reservation, str | None] |
     return None if row is None else (Reservation(*row[:-1]), row[-1])
 
 
-def by_id(connection: Connection, reservation_id: int) -> "Found | None":
-    """Return the reservation with this id."""
+def by_id(connection: Connection, reservation_id: object) -> Found | None:
+    """Return the reservation with this id, or raise `InvalidArgument` where it is no int."""
+    if isinstance(reservation_id, bool) or not isinstance(reservation_id, int):
+        raise InvalidArgument("reservation_id", "an int", repr(reservation_id)[:60])
+    if not 0 <= reservation_id < 1 << 63:
+        return None
     return _found(connection, _BY_ID, {"id": reservation_id})
 
 
 def unsettled(
     connection: Connection, engine: str, amount: Decimal, correlation_id: str | None
-) -> "Found | None":
+) -> Found | None:
     """Return the oldest reservation of an amount that is open, or else one that has expired."""
     query = _UNSETTLED
     if correlation_id is not None:
@@ -155,11 +153,6 @@ def check_who(actor: object) -> str | None:
     return None if actor is None else governance.check_actor(actor)
 
 
-def check_correlation(given: object) -> str | None:
-    """Return a correlation id, None for an absent one, or raise `InvalidArgument`."""
-    return check_correlation_id(given)
-
-
 def check_why(reason: object) -> str | None:
     """Return a reason, which may be absent here, or raise `InvalidArgument`."""
     return None if reason is None else governance.check_reason(reason)
@@ -169,6 +162,10 @@ def current_trace_id() -> str | None:
     """Return the trace id in force."""
     context = trace.get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def _fingerprint(*content: object) -> str:
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 
 def _found(connection: Connection, query: Select[Any], parameters: dict[str, Any]) -> Found | None:
