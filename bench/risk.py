@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 from bench._rounds import compare
-from sqlalchemy import Engine, event
 
-from golive import database, governance, pipeline
+from golive import database, pipeline
 from golive.risk import GLOBAL, risk_reserve_or_raise, risk_settle, upsert_policy
 from tests.support.postgres import PostgresServer
 
@@ -34,22 +34,22 @@ def reserve_and_settle(url: str) -> None:
     risk_settle(url, ENGINE, AMOUNT, 0, reservation_id=made.id)
 
 
-def recorded(engine: Engine, call: Callable[[], object]) -> list[tuple[str, dict[str, Any]]]:
+def recorded(call: Callable[[], object]) -> list[tuple[bytes, dict[str, Any]]]:
     """Return the statements of a call, as the driver gets them."""
-    statements: list[tuple[str, dict[str, Any]]] = []
+    statements: list[tuple[bytes, dict[str, Any]]] = []
 
-    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+    def note(self: Any, statement: bytes, parameters: dict[str, Any]) -> Any:
         statements.append((statement, dict(parameters)))
+        return self.cursor().execute(statement, parameters)
 
-    event.listen(engine, "before_cursor_execute", note)
-    call()
-    event.remove(engine, "before_cursor_execute", note)
+    with patch.object(psycopg.Connection, "execute", note):
+        call()
     return statements
 
 
 def beside_bare_sql(url: str) -> str:
     reserve_and_settle(url)  # the first of a day begins it
-    statements = recorded(governance.engine_for(url), lambda: reserve_and_settle(url))
+    statements = recorded(lambda: reserve_and_settle(url))
     plain = url.replace("+psycopg", "")
     with psycopg.connect(plain, autocommit=True) as connection:
 
@@ -60,9 +60,7 @@ def beside_bare_sql(url: str) -> str:
                 for statement, parameters in statements:
                     if "id" in parameters:
                         parameters["id"] = number
-                    if "id_1" in parameters:  # a look-up by id
-                        parameters["id_1"] = number
-                    connection.execute(statement.encode(), parameters).fetchall()
+                    connection.execute(statement, parameters).fetchall()
             return (time.perf_counter() - started) / PAIRS
 
         def ours() -> float:

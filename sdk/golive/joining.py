@@ -12,16 +12,27 @@ of its own that is committed at the end of the block.
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from decimal import localcontext
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import URL, BindParameter, Connection, Date, Engine, TextClause, bindparam, event, text
+from sqlalchemy import (
+    URL,
+    BindParameter,
+    Connection,
+    Date,
+    Engine,
+    Select,
+    TextClause,
+    bindparam,
+    event,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction
 
-from golive import governance
+from golive import _prepared, governance
 from golive.errors import InvalidArgument
 from golive.models.base import EXACT, Json, Money, UtcDateTime
 
@@ -55,6 +66,18 @@ class Work:
     def __init__(self, connection: Connection, *, own: bool) -> None:
         self.connection = connection
         self._own = own
+        self._directly = own and connection.dialect.name == "postgresql"
+
+    def rows(self, query: Select[Any], parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        """Return the rows of a query.
+
+        Args:
+            query: Built once: it is kept, compiled.
+            parameters: The values of all its parameters.
+        """
+        if self._directly:
+            return _prepared.execute(self.connection, query, parameters)
+        return self.connection.execute(query, parameters).all()
 
     def all_or_none(self, statements: Sequence[str], parameters: dict[str, Any]) -> bool:
         """Execute statements, each of which must touch a row, or none of them; return whether they did.
@@ -71,9 +94,13 @@ class Work:
         """
         if self.connection.dialect.name != "postgresql":
             return self._one_by_one(statements, parameters)
+        statement = _as_one(tuple(statements))
         try:
-            with self._savepoint():
-                self.connection.execute(_as_one(tuple(statements)), parameters)
+            if self._directly:
+                _prepared.execute(self.connection, statement, parameters)
+            else:
+                with self.connection.begin_nested():
+                    self.connection.execute(statement, parameters)
         except DBAPIError as error:
             state = getattr(error.orig, "sqlstate", getattr(error.orig, "pgcode", None))
             # Where the database's default isolation is a stricter one, the next statement sees more.
@@ -85,7 +112,7 @@ class Work:
     @contextmanager
     def several(self) -> Iterator[Connection]:
         """Give a connection on which further statements are all done, or none of them."""
-        if not self._own or self.connection.dialect.name != "postgresql":
+        if not self._directly:
             with self.connection.begin_nested():
                 yield self.connection
             return
@@ -107,9 +134,6 @@ class Work:
                     raise _NoRow
             return True
         return False
-
-    def _savepoint(self) -> AbstractContextManager[object]:
-        return contextlib.nullcontext() if self._own else self.connection.begin_nested()
 
 
 class _NoRow(Exception):

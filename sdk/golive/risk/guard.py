@@ -102,9 +102,9 @@ def risk_settle(
     with joined(db) as work:
         for _ in range(_ATTEMPTS):
             if reservation_id is None:
-                found = reservations.unsettled(work.connection, engine, amount, correlation_id)
+                found = reservations.unsettled(work, engine, amount, correlation_id)
             else:
-                found = reservations.by_id(work.connection, reservation_id)
+                found = reservations.by_id(work, reservation_id)
             made = None if found is None else found.reservation
             if found is None or made is None or (made.engine, made.amount) != (engine, amount):
                 raise NotReserved(f"{engine} has no such unsettled reservation of {amount}")
@@ -194,12 +194,12 @@ def risk_refund(
 def _reserve(work: Work, request: Request) -> Reservation | Refusal:
     for _ in range(_ATTEMPTS):
         now = utc_now()
-        reading = ledger.read(work.connection, request.engine, now)
+        reading = ledger.read(work, request.engine, now)
         if reading.due:
             ledger.expire(work, now)
             continue
         if request.idempotency_key is not None:
-            made = reservations.by_key(work.connection, request.idempotency_key)
+            made = reservations.by_key(work, request.idempotency_key)
             if made is not None:
                 return _same(made, request)
         refused = refusal(reading.books, request.amount)
@@ -231,7 +231,7 @@ def _record_denial(work: Work, request: Request, refused: Refusal, trace_id: str
     now = utc_now()
     engines = [GLOBAL] if refused.reason == POLICY_MISSING else [GLOBAL, request.engine]
     for _ in range(_ATTEMPTS):
-        reading = ledger.read(work.connection, request.engine, now)
+        reading = ledger.read(work, request.engine, now)
         ledger.begin_day(work, engines, reading.day, now)
         parameters = {
             "day": reading.day,
@@ -320,7 +320,7 @@ def _note(actor: object, reason: object) -> dict[str, Any]:
 
 
 def _by_id(work: Work, reservation_id: int) -> Found:
-    found = reservations.by_id(work.connection, reservation_id)
+    found = reservations.by_id(work, reservation_id)
     if found is None:
         raise NotReserved(f"there is no reservation {reservation_id}")
     return found

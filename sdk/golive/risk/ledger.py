@@ -92,9 +92,9 @@ _DUE_BY_ENGINE: Final = (
 )
 
 
-def read(connection: Connection, engine: str, now: dt.datetime) -> Reading:
+def read(work: Work, engine: str, now: dt.datetime) -> Reading:
     """Return what a decision about `engine` needs to know."""
-    rows = connection.execute(_OF_TWO, {"engine": engine, "now": now}).all()
+    rows = work.rows(_OF_TWO, {"engine": engine, "now": now})
     found = {row[0]: _split(row) for row in rows}
     policy, last = found.get(GLOBAL, (None, None))
     own_policy, own_last = found.get(engine, (None, None))

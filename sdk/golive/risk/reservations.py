@@ -13,6 +13,7 @@ from golive import governance
 from golive.correlation import current_correlation_id
 from golive.errors import InvalidArgument
 from golive.events import check_correlation_id
+from golive.joining import Work
 from golive.models import RiskLedgerDay, RiskReservation
 from golive.models.base import utc_now
 from golive.risk.money import check_amount
@@ -115,31 +116,30 @@ _UNSETTLED: Final = (
     .order_by(_model.status != "open", _model.created_at, _model.id)
     .limit(1)
 )
+_UNSETTLED_OF: Final = _UNSETTLED.where(_model.correlation_id == bindparam("correlation_id"))
 
 
-def by_key(connection: Connection, key: str) -> tuple[Reservation, str | None] | None:
+def by_key(work: Work, key: str) -> tuple[Reservation, str | None] | None:
     """Return the reservation made under an idempotency key, and the fingerprint of its request."""
-    row = connection.execute(_BY_KEY, {"key": key}).one_or_none()
-    return None if row is None else (Reservation(*row[:-1]), row[-1])
+    rows = work.rows(_BY_KEY, {"key": key})
+    return (Reservation(*rows[0][:-1]), rows[0][-1]) if rows else None
 
 
-def by_id(connection: Connection, reservation_id: object) -> Found | None:
+def by_id(work: Work, reservation_id: object) -> Found | None:
     """Return the reservation with this id, or raise `InvalidArgument` where it is no int."""
     if isinstance(reservation_id, bool) or not isinstance(reservation_id, int):
         raise InvalidArgument("reservation_id", "an int", repr(reservation_id)[:60])
     if not 0 <= reservation_id < 1 << 63:
         return None
-    return _found(connection, _BY_ID, {"id": reservation_id})
+    return _found(work, _BY_ID, {"id": reservation_id})
 
 
-def unsettled(
-    connection: Connection, engine: str, amount: Decimal, correlation_id: str | None
-) -> Found | None:
+def unsettled(work: Work, engine: str, amount: Decimal, correlation_id: str | None) -> Found | None:
     """Return the oldest reservation of an amount that is open, or else one that has expired."""
-    query = _UNSETTLED
-    if correlation_id is not None:
-        query = query.where(_model.correlation_id == correlation_id)
-    return _found(connection, query, {"engine": engine, "amount": amount})
+    parameters = {"engine": engine, "amount": amount}
+    if correlation_id is None:
+        return _found(work, _UNSETTLED, parameters)
+    return _found(work, _UNSETTLED_OF, parameters | {"correlation_id": correlation_id})
 
 
 def open_reservations(connection: Connection, limit: int) -> list[Reservation]:
@@ -168,9 +168,9 @@ def _fingerprint(*content: object) -> str:
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 
-def _found(connection: Connection, query: Select[Any], parameters: dict[str, Any]) -> Found | None:
-    row = connection.execute(query, parameters).one_or_none()
-    return None if row is None else Found(Reservation(*row[:-2]), *row[-2:])
+def _found(work: Work, query: Select[Any], parameters: dict[str, Any]) -> Found | None:
+    rows = work.rows(query, parameters)
+    return Found(Reservation(*rows[0][:-2]), *rows[0][-2:]) if rows else None
 
 
 def _check_key(given: object) -> str | None:
