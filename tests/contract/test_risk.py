@@ -9,11 +9,12 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from opentelemetry import baggage, context
 from sqlalchemy import Engine, create_engine, insert, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from golive import database, governance, risk
+from golive import database, governance, names, risk
 from golive.correlation import correlation
 from golive.errors import InvalidArgument, VersionConflict
 from golive.models import RiskEvent, RiskLedgerDay, RiskReservation
@@ -330,6 +331,15 @@ def test_a_retry_in_another_context_is_the_same_request(store: str, clock: Clock
     with correlation():
         assert risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k") == first
     assert used(store, GLOBAL)["exposure_used"] == 10
+
+
+def test_baggage_that_is_no_correlation_id_stops_no_lever(store: str, clock: Clock) -> None:
+    token = context.attach(baggage.set_baggage(names.CORRELATION_ID, "x" * 129))
+    try:
+        assert risk_reserve_or_raise(store, "WHOLESALE", 1).correlation_id is None
+        assert change(store, "WHOLESALE", enabled=False).enabled is False
+    finally:
+        context.detach(token)
 
 
 def test_a_key_whose_reservation_has_expired_says_so(store: str, clock: Clock) -> None:
