@@ -23,7 +23,13 @@ from golive import names
 from golive.errors import InvalidEvent
 from golive.events import check_correlation_id
 
-__all__ = ["correlation", "current_correlation_id", "new_correlation_id", "outgoing_headers"]
+__all__ = [
+    "correlation",
+    "current_correlation_id",
+    "current_trace_id",
+    "new_correlation_id",
+    "outgoing_headers",
+]
 
 
 def new_correlation_id() -> str:

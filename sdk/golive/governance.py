@@ -22,7 +22,16 @@ from golive import database, settings
 from golive.errors import InvalidArgument
 from golive.models import GovernanceAuditHead
 
-__all__ = ["acting", "check_actor", "check_reason", "engine_for", "reading", "snapshot", "url_of"]
+__all__ = [
+    "acting",
+    "check_actor",
+    "check_flag",
+    "check_reason",
+    "engine_for",
+    "reading",
+    "snapshot",
+    "url_of",
+]
 
 ACTOR_MAX: Final = 128
 REASON_MAX: Final = 2000
@@ -130,6 +139,13 @@ def check_reason(reason: object) -> str:
     if not all(character.isprintable() or character in "\n\r\t" for character in reason):
         raise InvalidArgument("reason", "printable characters", ascii(reason)[:60])
     return reason
+
+
+def check_flag(field: str, given: object) -> bool:
+    """Return a flag, or raise `InvalidArgument`."""
+    if not isinstance(given, bool):
+        raise InvalidArgument(field, "True or False", repr(given)[:60])
+    return given
 
 
 def _engine_of(db: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy.exc import IntegrityError
 
 from golive import pipeline
+from golive.correlation import current_trace_id
 from golive.errors import IdempotencyConflict, InvalidArgument, NotReserved, ReservationClosed, RiskDenied
 from golive.events import check_correlation_id
 from golive.joining import Work, apart, joined
@@ -59,7 +60,7 @@ def risk_reserve_or_raise(
         found = _reserve(work, request)
     if isinstance(found, Reservation):
         return found
-    trace_id = reservations.current_trace_id()
+    trace_id = current_trace_id()
     apart(db, lambda own: _record_denial(own, request, found, trace_id))
     raise RiskDenied(request.engine, *found)
 
@@ -296,7 +297,7 @@ def _parameters(reservation: Reservation, now: dt.datetime, note: dict[str, Any]
         "day": reservation.day,
         "amount": reservation.amount,
         "correlation_id": reservation.correlation_id,
-        "trace_id": reservations.current_trace_id(),
+        "trace_id": current_trace_id(),
         "now": now,
     }
 

@@ -117,7 +117,7 @@ def upsert_policy(
     """
     actor, reason = governance.check_actor(actor), governance.check_reason(reason)
     values: dict[str, Any] = {
-        "enabled": _check_flag("enabled", enabled),
+        "enabled": governance.check_flag("enabled", enabled),
         "max_daily_loss": _check_cap("max_daily_loss", max_daily_loss),
         "max_daily_exposure": _check_cap("max_daily_exposure", max_daily_exposure),
         "max_open_risk": _check_cap("max_open_risk", max_open_risk),
@@ -138,12 +138,6 @@ def check_engine(engine: object) -> str:
     if len(engine) > ENGINE_MAX or not engine.isprintable():
         raise InvalidArgument("engine", f"at most {ENGINE_MAX} printable characters", ascii(engine)[:60])
     return engine
-
-
-def _check_flag(field: str, given: object) -> bool:
-    if not isinstance(given, bool):
-        raise InvalidArgument(field, "True or False", repr(given)[:60])
-    return given
 
 
 def _check_cap(field: str, given: object) -> Decimal | None:

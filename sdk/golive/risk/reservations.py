@@ -6,7 +6,6 @@ import json
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from opentelemetry import trace
 from sqlalchemy import Connection, Select, exists, select
 
 from golive import governance
@@ -137,12 +136,6 @@ def check_who(actor: object) -> str | None:
 def check_why(reason: object) -> str | None:
     """Return a reason, which may be absent here, or raise `InvalidArgument`."""
     return None if reason is None else governance.check_reason(reason)
-
-
-def current_trace_id() -> str | None:
-    """Return the trace id in force."""
-    context = trace.get_current_span().get_span_context()
-    return f"{context.trace_id:032x}" if context.is_valid else None
 
 
 def _fingerprint(*content: object) -> str:
