@@ -184,6 +184,7 @@ def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_n
         risk_reserve_or_raise(db, "WHOLESALE", 400)
         error = denied(db, "WHOLESALE", 101, actor="broker", reason="a large one", correlation_id="deal_7")
         assert (error.reason, error.room) == ("max_open_risk", 100)
+        clock.advance(minutes=5)
         db.rollback()
     assert used(store, "WHOLESALE") == used(store, GLOBAL) == ledger(denials=1)
     with Session(business) as db:
@@ -191,6 +192,7 @@ def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_n
         assert (event.action, event.ok, event.reason) == ("DENY", False, "max_open_risk")
         assert event.amount == 101
         assert (event.actor, event.correlation_id) == ("broker", "deal_7")
+        assert event.created_at == START
         assert event.metadata_json == {
             "asked_for": "a large one", "policy": "WHOLESALE", "reason": "max_open_risk",
             "limit": "500.00", "used": "400.00", "asked": "101.00", "room": "100.00",

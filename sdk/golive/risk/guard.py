@@ -60,8 +60,8 @@ def risk_reserve_or_raise(
         found = _reserve(work, request)
     if isinstance(found, Reservation):
         return found
-    trace_id = current_trace_id()
-    apart(db, lambda own: _record_denial(own, request, found, trace_id))
+    trace_id, now = current_trace_id(), utc_now()
+    apart(db, lambda own: _record_denial(own, request, found, trace_id, now))
     raise RiskDenied(request.engine, *found)
 
 
@@ -222,8 +222,9 @@ def _close(work: Work, found: Found, action: statements.Closing, more: dict[str,
     return work.all_or_none(statements.closing(action, found.global_today, found.own_today), parameters)
 
 
-def _record_denial(work: Work, request: Request, refused: Refusal, trace_id: str | None) -> None:
-    now = utc_now()
+def _record_denial(
+    work: Work, request: Request, refused: Refusal, trace_id: str | None, now: dt.datetime
+) -> None:
     engines = [GLOBAL] if refused.reason == POLICY_MISSING else [GLOBAL, request.engine]
     for _ in range(_ATTEMPTS):
         reading = ledger.read(work.connection, request.engine, now)
