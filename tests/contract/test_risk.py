@@ -177,6 +177,14 @@ def test_a_throttle_halves_the_room(store: str, clock: Clock) -> None:
     risk_reserve_or_raise(store, "WHOLESALE", 250)
 
 
+@pytest.mark.parametrize("throttle", [float("nan"), -0.5, 0.0])
+def test_a_throttle_no_policy_edit_makes_leaves_no_room(throttle: float) -> None:
+    caps = (Decimal(200), Decimal(1000), None, 500)
+    found = RiskPolicyView("WHOLESALE", True, *caps, throttle, "UTC", None, None, 1, None)
+    assert not found.allows_actions
+    assert found.limits() == (0, 0, None, 0)
+
+
 def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_not(
     store: str, business: Engine, clock: Clock
 ) -> None:

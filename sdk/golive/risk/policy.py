@@ -54,7 +54,7 @@ class RiskPolicyView(NamedTuple):
 
     def limits(self) -> Limits:
         """Return the caps times the throttle, rounded down."""
-        share = Decimal(repr(min(self.throttle, 1.0)))
+        share = Decimal(repr(min(self.throttle, 1.0))) if self.throttle > 0 else Decimal(0)
         caps = (self.max_daily_loss, self.max_daily_exposure, self.max_open_risk)
         loss, exposure, open_risk = (
             None if cap is None else EXACT.multiply(cap, share).quantize(CENT, ROUND_FLOOR, EXACT)
