@@ -179,8 +179,8 @@ def test_a_throttle_halves_the_room(store: str, clock: Clock) -> None:
 
 @pytest.mark.parametrize("throttle", [float("nan"), -0.5, 0.0])
 def test_a_throttle_no_policy_edit_makes_leaves_no_room(throttle: float) -> None:
-    caps = (Decimal(200), Decimal(1000), None, 500)
-    found = RiskPolicyView("WHOLESALE", True, *caps, throttle, "UTC", None, None, 1, None)
+    loss, exposure = Decimal(200), Decimal(1000)
+    found = RiskPolicyView("WHOLESALE", True, loss, exposure, None, 500, throttle, "UTC", None, None, 1, None)
     assert not found.allows_actions
     assert found.limits() == (0, 0, None, 0)
 
@@ -333,6 +333,19 @@ def test_the_same_key_twice_is_one_reservation_and_another_request_a_conflict(
     risk_settle(store, "WHOLESALE", 10, 1, reservation_id=first.id)
     again = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k", reason="r")
     assert (again.id, again.status) == (first.id, "settled")
+
+
+def test_the_same_key_at_the_same_time_is_one_reservation(store: str, clock: Clock) -> None:
+    together = Barrier(4)
+
+    def reserve(_: int) -> int:
+        together.wait()
+        return risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k").id
+
+    risk_reserve_or_raise(store, "WHOLESALE", 1)
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(reserve, range(4)))) == 1
+    assert used(store, "WHOLESALE")["exposure_used"] == used(store, GLOBAL)["exposure_used"] == 11
 
 
 def test_a_retry_in_another_context_is_the_same_request(store: str, clock: Clock) -> None:
