@@ -44,7 +44,7 @@ class _Compiled:
     """A statement as the driver takes it."""
 
     def __init__(self, statement: Statement, dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        compiled = statement.compile(dialect=dialect)
         self.text = compiled.string.encode()
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
         binds = {name: bind.type.dialect_impl(dialect) for name, bind in compiled.binds.items()}

@@ -9,14 +9,13 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from opentelemetry import context, propagate, trace
+from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import Getter
 
 from golive import names, pipeline
 from golive.correlation import (
-    current_correlation_id,
     incoming_correlation_id,
     new_correlation_id,
     with_correlation,
@@ -59,7 +58,7 @@ class CorrelationMiddleware:
     async def _with_correlation(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope["headers"]
         extracted = propagate.extract(headers, getter=_HEADERS)
-        correlation_id = _correlation_id(current_correlation_id(extracted), _header(headers, _HEADER))
+        correlation_id = _correlation_id(_in_baggage(extracted), _header(headers, _HEADER))
         # An instrumentation around this middleware has already made the request's span current: keep it.
         span = trace.get_current_span()
         traced = span.get_span_context().is_valid
@@ -79,6 +78,11 @@ def _with_baggage(scope: Scope, correlated: Context) -> Scope:
     others = [(name, value) for name, value in scope["headers"] if name.lower() != b"baggage"]
     added = [(name.encode(), value.encode("latin-1")) for name, value in carrier.items()]
     return {**scope, "headers": others + added}
+
+
+def _in_baggage(extracted: Context) -> str | None:
+    value = baggage.get_baggage(names.CORRELATION_ID, extracted)
+    return value if isinstance(value, str) else None
 
 
 def _correlation_id(from_baggage: str | None, from_header: str | None) -> str:

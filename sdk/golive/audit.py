@@ -19,11 +19,10 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from opentelemetry import trace
 from sqlalchemy import Connection, Row, insert, select, update
 
 from golive import governance
-from golive.correlation import current_correlation_id
+from golive.correlation import current_correlation_id, current_trace_id
 from golive.errors import SchemaError
 from golive.models import GovernanceAudit, GovernanceAuditHead
 from golive.models.base import utc_now
@@ -115,7 +114,6 @@ def append(
     head = connection.execute(select(_head.last_id, _head.last_hash).where(_head.id == 1)).one_or_none()
     if head is None:
         raise SchemaError("governance_audit_head has lost its row: restore it from a backup")
-    span = trace.get_current_span().get_span_context()
     values = {
         "id": head.last_id + 1,
         "actor": actor,
@@ -126,7 +124,7 @@ def append(
         "after": _plain(after),
         "reason": reason,
         "correlation_id": current_correlation_id(),
-        "trace_id": f"{span.trace_id:032x}" if span.is_valid else None,
+        "trace_id": current_trace_id(),
         "created_at": utc_now(),
         "prev_hash": head.last_hash,
     }

@@ -23,7 +23,13 @@ from golive import names
 from golive.errors import InvalidEvent
 from golive.events import check_correlation_id
 
-__all__ = ["correlation", "current_correlation_id", "new_correlation_id", "outgoing_headers"]
+__all__ = [
+    "correlation",
+    "current_correlation_id",
+    "current_trace_id",
+    "new_correlation_id",
+    "outgoing_headers",
+]
 
 
 def new_correlation_id() -> str:
@@ -32,9 +38,14 @@ def new_correlation_id() -> str:
 
 
 def current_correlation_id(in_context: Context | None = None) -> str | None:
-    """Return the correlation id in force, or None."""
-    value = baggage.get_baggage(names.CORRELATION_ID, in_context)
-    return value if isinstance(value, str) else None
+    """Return the correlation id in force, or None; what else a caller has put into the baggage is no id."""
+    return incoming_correlation_id(baggage.get_baggage(names.CORRELATION_ID, in_context))
+
+
+def current_trace_id() -> str | None:
+    """Return the trace id in force, 32 hexadecimal digits, or None."""
+    span = trace.get_current_span().get_span_context()
+    return f"{span.trace_id:032x}" if span.is_valid else None
 
 
 @contextmanager
@@ -64,7 +75,7 @@ def with_correlation(correlation_id: str, in_context: Context | None = None) -> 
     return baggage.set_baggage(names.CORRELATION_ID, correlation_id, in_context)
 
 
-def incoming_correlation_id(text: str | None) -> str | None:
+def incoming_correlation_id(text: object) -> str | None:
     """Return an id that came from outside if it is one to trust: 1 to 128 printable characters."""
     try:
         return check_correlation_id(text)

@@ -22,13 +22,23 @@ from golive import database, settings
 from golive.errors import InvalidArgument
 from golive.models import GovernanceAuditHead
 
-__all__ = ["acting", "check_actor", "check_reason", "engine_for", "reading", "snapshot", "url_of"]
+__all__ = [
+    "acting",
+    "check_actor",
+    "check_flag",
+    "check_reason",
+    "engine_for",
+    "reading",
+    "snapshot",
+    "url_of",
+]
 
 ACTOR_MAX: Final = 128
 REASON_MAX: Final = 2000
 
 _lock = threading.Lock()
-_engines: dict[tuple[int, URL, float], Engine] = {}
+_engines: dict[tuple[int, URL | str, float], Engine] = {}
+"""By process, for connections do not survive a fork; by URL, and by the text of those that are in use."""
 
 
 def url_of(db: object = None) -> URL:
@@ -55,11 +65,16 @@ def engine_for(db: object = None, deadline_s: float | None = None) -> Engine:
     """
     if deadline_s is None:
         deadline_s = settings.database_deadline_from_environment()
-    key = (os.getpid(), url_of(db), deadline_s)  # connections do not survive a fork
+    pid = os.getpid()
+    if isinstance(db, str) and (known := _engines.get((pid, db, deadline_s))) is not None:
+        return known
+    url = url_of(db)
     with _lock:
-        if key not in _engines:
-            _engines[key] = _make(key[1], deadline_s)
-        return _engines[key]
+        engine = _engines.get((pid, url, deadline_s)) or _make(url, deadline_s)
+        _engines[pid, url, deadline_s] = engine
+        if isinstance(db, str) and url.get_backend_name() != "sqlite":  # whose relative paths move with chdir
+            _engines[pid, db, deadline_s] = engine
+    return engine
 
 
 @contextmanager
@@ -130,6 +145,13 @@ def check_reason(reason: object) -> str:
     if not all(character.isprintable() or character in "\n\r\t" for character in reason):
         raise InvalidArgument("reason", "printable characters", ascii(reason)[:60])
     return reason
+
+
+def check_flag(field: str, given: object) -> bool:
+    """Return a flag, or raise `InvalidArgument`."""
+    if not isinstance(given, bool):
+        raise InvalidArgument(field, "True or False", repr(given)[:60])
+    return given
 
 
 def _engine_of(db: Any) -> Any:

@@ -9,11 +9,12 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from opentelemetry import baggage, context
 from sqlalchemy import Engine, create_engine, insert, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from golive import database, governance, risk
+from golive import database, governance, names, risk
 from golive.correlation import correlation
 from golive.errors import InvalidArgument, VersionConflict
 from golive.models import RiskEvent, RiskLedgerDay, RiskReservation
@@ -31,7 +32,7 @@ from golive.risk import (
     risk_settle,
     upsert_policy,
 )
-from golive.risk.policy import RiskPolicyView
+from golive.risk.policy import Limits, RiskPolicyView
 
 START = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
@@ -176,6 +177,14 @@ def test_a_throttle_halves_the_room(store: str, clock: Clock) -> None:
     risk_reserve_or_raise(store, "WHOLESALE", 250)
 
 
+@pytest.mark.parametrize("throttle", [float("nan"), -0.5, 0.0])
+def test_a_throttle_no_policy_edit_makes_leaves_no_room(throttle: float) -> None:
+    loss, exposure = Decimal(200), Decimal(1000)
+    found = RiskPolicyView("WHOLESALE", True, loss, exposure, None, 500, throttle, "UTC", None, None, 1, None)
+    assert not found.allows_actions
+    assert found.limits() == Limits(Decimal(0), Decimal(0), None, 0)
+
+
 def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_not(
     store: str, business: Engine, clock: Clock
 ) -> None:
@@ -183,6 +192,7 @@ def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_n
         risk_reserve_or_raise(db, "WHOLESALE", 400)
         error = denied(db, "WHOLESALE", 101, actor="broker", reason="a large one", correlation_id="deal_7")
         assert (error.reason, error.room) == ("max_open_risk", 100)
+        clock.advance(minutes=5)
         db.rollback()
     assert used(store, "WHOLESALE") == used(store, GLOBAL) == ledger(denials=1)
     with Session(business) as db:
@@ -190,6 +200,7 @@ def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_n
         assert (event.action, event.ok, event.reason) == ("DENY", False, "max_open_risk")
         assert event.amount == 101
         assert (event.actor, event.correlation_id) == ("broker", "deal_7")
+        assert event.created_at == START
         assert event.metadata_json == {
             "asked_for": "a large one", "policy": "WHOLESALE", "reason": "max_open_risk",
             "limit": "500.00", "used": "400.00", "asked": "101.00", "room": "100.00",
@@ -324,12 +335,34 @@ def test_the_same_key_twice_is_one_reservation_and_another_request_a_conflict(
     assert (again.id, again.status) == (first.id, "settled")
 
 
+def test_the_same_key_at_the_same_time_is_one_reservation(store: str, clock: Clock) -> None:
+    together = Barrier(4)
+
+    def reserve(_: int) -> int:
+        together.wait()
+        return risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k").id
+
+    risk_reserve_or_raise(store, "WHOLESALE", 1)
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(reserve, range(4)))) == 1
+    assert used(store, "WHOLESALE")["exposure_used"] == used(store, GLOBAL)["exposure_used"] == 11
+
+
 def test_a_retry_in_another_context_is_the_same_request(store: str, clock: Clock) -> None:
     with correlation():  # as of an HTTP request that names none
         first = risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k")
     with correlation():
         assert risk_reserve_or_raise(store, "WHOLESALE", 10, idempotency_key="k") == first
     assert used(store, GLOBAL)["exposure_used"] == 10
+
+
+def test_baggage_that_is_no_correlation_id_stops_no_lever(store: str, clock: Clock) -> None:
+    token = context.attach(baggage.set_baggage(names.CORRELATION_ID, "x" * 129))
+    try:
+        assert risk_reserve_or_raise(store, "WHOLESALE", 1).correlation_id is None
+        assert change(store, "WHOLESALE", enabled=False).enabled is False
+    finally:
+        context.detach(token)
 
 
 def test_a_key_whose_reservation_has_expired_says_so(store: str, clock: Clock) -> None:

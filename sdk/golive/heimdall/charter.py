@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from opentelemetry import trace
 from sqlalchemy import Connection, insert
 
 from golive import audit, governance, pipeline
-from golive.correlation import current_correlation_id
+from golive.correlation import current_correlation_id, current_trace_id
 from golive.errors import InvalidArgument, NotEligible
 from golive.events import check_correlation_id, check_domain
 from golive.heimdall import scorecard
 from golive.heimdall.gate import Ineligibility, ineligibility, unproven
-from golive.heimdall.policy import POLICIES, HeimdallPolicyView, check_flag, check_share
+from golive.heimdall.policy import POLICIES, HeimdallPolicyView, check_share
 from golive.heimdall.recommendations import Recommendation, by_id, check_json
 from golive.heimdall.scorecard import Scorecard
 from golive.joining import Work, apart, joined
@@ -46,7 +45,7 @@ def heimdall_sandbox_trial(
         sqlalchemy.exc.SQLAlchemyError: The database cannot be asked: nothing was booked.
     """
     event = _event("sandbox_trial", domain, actor, correlation_id) | {
-        "ok": check_flag("success", success),
+        "ok": governance.check_flag("success", success),
         "confidence": check_share("confidence", confidence),
         "detail": None if detail is None else check_json("detail", detail),
     }
@@ -216,11 +215,10 @@ def _use(made: Recommendation, refused: Ineligibility | None) -> dict[str, Any]:
 
 def _origin(actor: object, correlation_id: object) -> dict[str, Any]:
     """Return who does it, in which deal and trace, and when, as the tables have it."""
-    span = trace.get_current_span().get_span_context()
     return {
         "actor": None if actor is None else governance.check_actor(actor),
         "correlation_id": check_correlation_id(correlation_id) or current_correlation_id(),
-        "trace_id": f"{span.trace_id:032x}" if span.is_valid else None,
+        "trace_id": current_trace_id(),
         "created_at": utc_now(),
     }
 

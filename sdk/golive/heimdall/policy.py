@@ -77,7 +77,7 @@ def upsert_policy(
         "min_confidence_prod": check_share("min_confidence_prod", min_confidence_prod),
         "min_sandbox_trials": _check_count("min_sandbox_trials", min_sandbox_trials, 0, TRIALS_MAX),
         "min_sandbox_success_rate": check_share("min_sandbox_success_rate", min_sandbox_success_rate),
-        "prod_use_enabled": check_flag("prod_use_enabled", prod_use_enabled),
+        "prod_use_enabled": governance.check_flag("prod_use_enabled", prod_use_enabled),
     }
     if scorecard_days is not None:
         values["scorecard_days"] = _check_count("scorecard_days", scorecard_days, 1, SCORECARD_DAYS_MAX)
@@ -93,13 +93,6 @@ def check_share(field: str, given: object) -> float:
     if not 0 <= given <= 1:
         raise InvalidArgument(field, "a number from 0 to 1", repr(given)[:60])
     return abs(float(given))
-
-
-def check_flag(field: str, given: object) -> bool:
-    """Return a flag, or raise `InvalidArgument`."""
-    if not isinstance(given, bool):
-        raise InvalidArgument(field, "True or False", repr(given)[:60])
-    return given
 
 
 def _check_count(field: str, given: object, least: int, most: int) -> int:

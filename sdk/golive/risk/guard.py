@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy.exc import IntegrityError
 
 from golive import pipeline
+from golive.correlation import current_trace_id
 from golive.errors import IdempotencyConflict, InvalidArgument, NotReserved, ReservationClosed, RiskDenied
 from golive.events import check_correlation_id
 from golive.joining import Work, apart, joined
@@ -59,8 +60,8 @@ def risk_reserve_or_raise(
         found = _reserve(work, request)
     if isinstance(found, Reservation):
         return found
-    trace_id = reservations.current_trace_id()
-    apart(db, lambda own: _record_denial(own, request, found, trace_id))
+    trace_id, now = current_trace_id(), utc_now()
+    apart(db, lambda own: _record_denial(own, request, found, trace_id, now))
     raise RiskDenied(request.engine, *found)
 
 
@@ -227,8 +228,9 @@ def _close(work: Work, found: Found, action: statements.Closing, more: dict[str,
     return work.all_or_none(statements.closing(action, found.global_today, found.own_today), parameters)
 
 
-def _record_denial(work: Work, request: Request, refused: Refusal, trace_id: str | None) -> None:
-    now = utc_now()
+def _record_denial(
+    work: Work, request: Request, refused: Refusal, trace_id: str | None, now: dt.datetime
+) -> None:
     engines = [GLOBAL] if refused.reason == POLICY_MISSING else [GLOBAL, request.engine]
     for _ in range(_ATTEMPTS):
         reading = ledger.read(work, request.engine, now)
@@ -302,7 +304,7 @@ def _parameters(reservation: Reservation, now: dt.datetime, note: dict[str, Any]
         "day": reservation.day,
         "amount": reservation.amount,
         "correlation_id": reservation.correlation_id,
-        "trace_id": reservations.current_trace_id(),
+        "trace_id": current_trace_id(),
         "now": now,
     }
 

@@ -54,7 +54,7 @@ class RiskPolicyView(NamedTuple):
 
     def limits(self) -> Limits:
         """Return the caps times the throttle, rounded down."""
-        share = Decimal(repr(min(self.throttle, 1.0)))
+        share = Decimal(repr(min(self.throttle, 1.0))) if self.throttle > 0 else Decimal(0)
         caps = (self.max_daily_loss, self.max_daily_exposure, self.max_open_risk)
         loss, exposure, open_risk = (
             None if cap is None else EXACT.multiply(cap, share).quantize(CENT, ROUND_FLOOR, EXACT)
@@ -118,7 +118,7 @@ def upsert_policy(
     """
     actor, reason = governance.check_actor(actor), governance.check_reason(reason)
     values: dict[str, Any] = {
-        "enabled": _check_flag("enabled", enabled),
+        "enabled": governance.check_flag("enabled", enabled),
         "max_daily_loss": _check_cap("max_daily_loss", max_daily_loss),
         "max_daily_exposure": _check_cap("max_daily_exposure", max_daily_exposure),
         "max_open_risk": _check_cap("max_open_risk", max_open_risk),
@@ -140,12 +140,6 @@ def check_engine(engine: object) -> str:
     if len(engine) > ENGINE_MAX or not engine.isprintable():
         raise InvalidArgument("engine", f"at most {ENGINE_MAX} printable characters", ascii(engine)[:60])
     return engine
-
-
-def _check_flag(field: str, given: object) -> bool:
-    if not isinstance(given, bool):
-        raise InvalidArgument(field, "True or False", repr(given)[:60])
-    return given
 
 
 def _check_cap(field: str, given: object) -> Decimal | None:

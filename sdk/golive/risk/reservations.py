@@ -6,8 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from opentelemetry import trace
-from sqlalchemy import Connection, Select, bindparam, exists, select
+from sqlalchemy import Connection, Select, bindparam, exists, or_, select
 
 from golive import governance
 from golive.correlation import current_correlation_id
@@ -111,7 +110,7 @@ _UNSETTLED: Final = (
     .where(
         _model.engine == bindparam("engine"),
         _model.amount == bindparam("amount"),
-        _model.status.in_(["open", "expired"]),
+        or_(_model.status == "open", _model.status == "expired"),
     )
     .order_by(_model.status != "open", _model.created_at, _model.id)
     .limit(1)
@@ -156,12 +155,6 @@ def check_who(actor: object) -> str | None:
 def check_why(reason: object) -> str | None:
     """Return a reason, which may be absent here, or raise `InvalidArgument`."""
     return None if reason is None else governance.check_reason(reason)
-
-
-def current_trace_id() -> str | None:
-    """Return the trace id in force."""
-    context = trace.get_current_span().get_span_context()
-    return f"{context.trace_id:032x}" if context.is_valid else None
 
 
 def _fingerprint(*content: object) -> str:
