@@ -69,7 +69,10 @@ def disable(db: object = None, *, actor: str, reason: str, version: int | None =
 
 
 def engage_kill_switch(db: object = None, *, actor: str, reason: str) -> State:
-    """Stop production at once, whatever the runbook or the version says; arguments as for `enable`."""
+    """Stop production at once, whatever the runbook or the version says; arguments as for `enable`.
+
+    Where the audit trail is so damaged that it takes no further row, the act is in the log instead.
+    """
     return _change(db, "kill_switch.engage", actor, reason, None, kill_switch_engaged=True)
 
 
@@ -100,15 +103,24 @@ def change_in(
         connection.execute(insert(GoLiveState).values(id=STATE_ID, **after._asdict()))
     else:
         connection.execute(update(GoLiveState).where(GoLiveState.id == STATE_ID).values(after._asdict()))
-    audit.append(
-        connection,
-        actor=actor,
-        action=action,
-        target=_TARGET,
-        before=_shown(before),
-        after=_shown(after),
-        reason=reason,
-    )
+    try:
+        with connection.begin_nested():
+            audit.append(
+                connection,
+                actor=actor,
+                action=action,
+                target=_TARGET,
+                before=_shown(before),
+                after=_shown(after),
+                reason=reason,
+            )
+    except (SQLAlchemyError, SchemaError):
+        if not flags.get("kill_switch_engaged"):
+            raise
+        # A damaged trail must not keep production running; the runbook has its blocker for it anyway.
+        _log.exception(
+            "%s engages the kill switch, which the audit trail cannot take: %s", ascii(actor), ascii(reason)
+        )
     return after
 
 

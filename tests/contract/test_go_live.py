@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from golive import audit, database, go_live, governance
 from golive.errors import Blocked, InvalidArgument, SchemaError, VersionConflict
+from golive.runbook import build_runbook
 
 
 def acts(store: str) -> list[audit.Entry]:
@@ -62,6 +64,26 @@ def test_the_kill_switch_needs_neither_runbook_nor_row(store: str) -> None:
     assert go_live.read(store) == go_live.State(False, False, None, None, 0, None)
     assert go_live.engage_kill_switch(store, actor="ops", reason="now").kill_switch_engaged
     assert go_live.read(store).kill_switch_engaged
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM governance_audit_head",
+        "UPDATE governance_audit_head SET last_id = last_id - 1",  # as after a restore of some tables only
+    ],
+)
+def test_no_damage_to_the_audit_trail_keeps_the_kill_switch_from_working(store: str, damage: str) -> None:
+    go_live.engage_kill_switch(store, actor="ops", reason="now")
+    go_live.release_kill_switch(store, actor="ops", reason="mended")
+    with governance.engine_for(store).begin() as connection:
+        connection.execute(text(damage))
+    with pytest.raises((SchemaError, IntegrityError)):
+        go_live.disable(store, actor="ops", reason="week 2")
+    assert go_live.engage_kill_switch(store, actor="ops", reason="again").kill_switch_engaged
+    assert go_live.read(store).kill_switch_engaged
+    blockers = {check["id"] for check in build_runbook(store)["blockers"]}
+    assert {"kill_switch_clear", "audit_chain_intact"} <= blockers
 
 
 def test_a_switch_engaged_after_the_runbook_was_read_still_wins(production: str, monkeypatch: Any) -> None:
