@@ -83,7 +83,7 @@ def release_kill_switch(db: object = None, *, actor: str, reason: str, version: 
 
 def _change(db: object, action: str, actor: str, reason: str, version: int | None, **flags: bool) -> State:
     actor, reason = governance.check_actor(actor), governance.check_reason(reason)
-    with governance.acting(db) as connection:
+    with governance.acting(db, "switch") as connection:
         return change_in(connection, action, actor, reason, version, **flags)
 
 
