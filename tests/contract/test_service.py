@@ -439,7 +439,7 @@ def test_readiness_is_about_the_store_and_never_about_the_gate(sqlite_url: str) 
         unready = client.get("/readyz")
         assert (unready.status_code, "tables" in unready.text) == (503, True)
         database.upgrade(database.normalise_url(sqlite_url))
-        assert client.get("/readyz").json() == {"status": "ok", "detail": None}
+        wait_until(lambda: client.get("/readyz").json() == {"status": "ok", "detail": None}, 3)
         go_live.engage_kill_switch(sqlite_url, actor="ops", reason="now")
         assert client.get("/readyz").status_code == 200
 

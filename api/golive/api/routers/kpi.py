@@ -74,7 +74,7 @@ def list_events(
 ) -> EventPage:
     """Events, the newest first."""
     wanted = EventFilter(domain, metric, success, actor, correlation_id, since, until)
-    with control.engine.connect() as connection:
+    with control.events.connect() as connection:
         found = reader.events(connection, wanted, limit, _decode(cursor))
     following = _encode(found[-1]) if len(found) == limit else None
     return EventPage(events=[EventView(**_view(event)) for event in found], next_cursor=following)
@@ -85,7 +85,7 @@ def summarise(
     control: Controlled, since: Since = None, until: Until = None, domain: Domain = None
 ) -> Summary:
     """Rates per metric."""
-    with control.engine.connect() as connection:
+    with control.events.connect() as connection:
         found = reader.summary(connection, since, until, domain)
     return Summary(metrics=[MetricSummaryView.model_validate(metric) for metric in found])
 
@@ -95,7 +95,7 @@ def show_timeline(
     control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128)]
 ) -> Timeline:
     """Everything that happened under a correlation id, in order; no events if nothing did."""
-    with control.engine.connect() as connection:
+    with control.events.connect() as connection:
         found = reader.timeline(connection, correlation_id)
     entries = [TimelineEntryView(**_view(entry), correlation_id=correlation_id) for entry in found]
     return Timeline(correlation_id=correlation_id, events=entries)
