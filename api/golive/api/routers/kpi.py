@@ -31,10 +31,12 @@ router = APIRouter(tags=["kpi"], route_class=GateRoute, responses=problem_respon
 
 _may_read = Depends(require("read", anonymous="read"))
 _may_ingest = Depends(require("ingest"))
+_TEXT = r"^[^\u0000]*$"
+"""PostgreSQL takes no NUL, not even to look for."""
 _CURSOR = struct.Struct(">qq")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-Domain = Annotated[str | None, Query(max_length=32)]
+Domain = Annotated[str | None, Query(max_length=32, pattern=_TEXT)]
 Since = Annotated[Moment | None, Query(description="From when on.")]
 Until = Annotated[Moment | None, Query(description="Until before when.")]
 
@@ -63,10 +65,10 @@ def record(control: Controlled, body: KpiBody) -> KpiRecorded:
 def list_events(
     control: Controlled,
     domain: Domain = None,
-    metric: Annotated[str | None, Query(max_length=64)] = None,
+    metric: Annotated[str | None, Query(max_length=64, pattern=_TEXT)] = None,
     success: bool | None = None,
-    actor: Annotated[str | None, Query(max_length=64)] = None,
-    correlation_id: Annotated[str | None, Query(max_length=128)] = None,
+    actor: Annotated[str | None, Query(max_length=64, pattern=_TEXT)] = None,
+    correlation_id: Annotated[str | None, Query(max_length=128, pattern=_TEXT)] = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -92,7 +94,7 @@ def summarise(
 
 @router.get("/kpi/correlations/{correlation_id}", dependencies=[_may_read])
 def show_timeline(
-    control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128)]
+    control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128, pattern=_TEXT)]
 ) -> Timeline:
     """Everything that happened under a correlation id, in order; no events if nothing did."""
     with control.events.connect() as connection:
