@@ -51,14 +51,21 @@ def enable(db: object = None, *, actor: str, reason: str, version: int | None = 
 
     Raises:
         Blocked: The runbook has blockers; the attempt is in the audit trail, nothing else changed.
-        VersionConflict: The state was changed since.
+        VersionConflict: The state was changed since; the attempt is in the audit trail as well.
         InvalidArgument: `actor` or `reason` is empty or too long.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be written within the deadline.
     """
     actor, reason = governance.check_actor(actor), governance.check_reason(reason)
+    try:
+        return _enable_unless_blocked(db, actor, reason, version)
+    except (Blocked, VersionConflict) as refusal:
+        _note_refusal(db, actor, reason, refusal)
+        raise
+
+
+def _enable_unless_blocked(db: object, actor: str, reason: str, version: int | None) -> State:
     blockers = runbook.build_runbook(db)["blockers"]
     if blockers:
-        _note_refusal(db, actor, reason, blockers)
         raise Blocked(blockers)
     return _change(db, "go_live.enable", actor, reason, version, go_live_enabled=True)
 
@@ -124,7 +131,12 @@ def change_in(
     return after
 
 
-def _note_refusal(db: object, actor: str, reason: str, blockers: list[Any]) -> None:
+def _note_refusal(db: object, actor: str, reason: str, refusal: Blocked | VersionConflict) -> None:
+    why: dict[str, Any] = (
+        {"blockers": [blocker["id"] for blocker in refusal.blockers]}
+        if isinstance(refusal, Blocked)
+        else {"version": refusal.version}
+    )
     try:
         with governance.acting(db) as connection:
             audit.append(
@@ -133,7 +145,7 @@ def _note_refusal(db: object, actor: str, reason: str, blockers: list[Any]) -> N
                 action="go_live.enable",
                 target=_TARGET,
                 ok=False,
-                after={"blockers": [blocker["id"] for blocker in blockers]},
+                after=why,
                 reason=reason,
             )
     except (SQLAlchemyError, SchemaError):  # which is what the blockers say as well

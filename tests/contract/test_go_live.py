@@ -100,6 +100,8 @@ def test_a_switch_engaged_after_the_runbook_was_read_still_wins(production: str,
     with pytest.raises(Blocked):
         go_live.enable(production, actor="ops", reason="week 1")
     assert not go_live.read(production).go_live_enabled
+    refused = acts(production)[0]
+    assert (refused.actor, refused.ok, refused.after) == ("ops", False, {"blockers": ["kill_switch_clear"]})
 
 
 @pytest.mark.parametrize("act", [go_live.enable, go_live.disable, go_live.release_kill_switch])
@@ -130,6 +132,8 @@ def test_of_two_at_once_one_wins(production: str) -> None:
         thread.join()
     assert sorted(outcomes) == ["lost", "lost", "lost", "won"]
     assert go_live.read(production).version == 2
+    tried = sorted((entry.ok, entry.after["version"]) for entry in acts(production))
+    assert tried == [(False, 2), (False, 2), (False, 2), (True, 2)]
 
 
 @pytest.mark.parametrize(
