@@ -472,6 +472,16 @@ def test_readiness_is_about_the_store_and_never_about_the_gate(sqlite_url: str) 
         assert client.get("/readyz").status_code == 200
 
 
+def test_a_lost_end_of_the_audit_chain_is_told_from_missing_tables(
+    service: httpx.Client, production: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with governance.engine_for(production).begin() as connection:
+        connection.execute(text("DELETE FROM governance_audit_head"))
+    refused = service.post(f"{STATE}/disable", json={"reason": "r", "version": 1})
+    assert (refused.status_code, "damaged" in refused.json()["detail"]) == (503, True)
+    assert "governance_audit_head has lost its row" in caplog.text
+
+
 def test_a_broken_audit_chain_blocks_and_is_found_by_the_service_itself(
     production: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

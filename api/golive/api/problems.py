@@ -127,7 +127,10 @@ def problem_of(error: Exception) -> Problem:
         case SpoolFull():
             return _unavailable("The events cannot be kept now; nothing was recorded.")
         case SchemaError():
-            return _unavailable("The store has no golive tables, or older ones: golive db upgrade.")
+            _log.warning("a request could not be answered: %s", error)
+            return _unavailable(
+                "golive's tables are missing, older (golive db upgrade) or damaged; see its log."
+            )
         case SQLAlchemyError():
             # The cause may hold values and addresses: it is for the log.
             _log.warning("a request could not be answered: %s", _in_one_line(error))
