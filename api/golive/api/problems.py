@@ -1,4 +1,4 @@
-"""Errors over HTTP as problem details (RFC 9457), and the route class that turns every error into one.
+"""Errors over HTTP as problem details (RFC 9457), and what makes one of every error.
 
 The routes also live in other people's applications, whose exception handlers are not golive's to set: so a
 route handles its own errors, and before that its bounds and its credential.
