@@ -48,17 +48,21 @@ class Evaluator(Generic[T]):
         self._running: Future[tuple[T, float]] | None = None
         self._last: tuple[T, float] | None = None
 
-    def latest(self, wait_s: float) -> Evaluation[T]:
-        """Return an evaluation begun not longer than the interval ago, made now if need be.
+    def latest(self, wait_s: float, asked_at: float | None = None) -> Evaluation[T]:
+        """Return an evaluation begun not longer than the interval before it was asked for, made if need be.
 
-        Where it takes longer than `wait_s` seconds the answer says so, and is no stale one.
+        Args:
+            wait_s: How long to wait. Where it takes longer the answer says so, and is no stale one.
+            asked_at: When it was asked for, on the monotonic clock; now by default.
         """
-        asked_at = time.monotonic()
+        until = time.monotonic() + wait_s
+        if asked_at is None:
+            asked_at = time.monotonic()
         found = self._last
         try:
             while found is None or asked_at - found[1] > self.interval_s:
                 # One that is under way may have begun too long ago as well.
-                found = self._start().result(max(asked_at + wait_s - time.monotonic(), 0.0))
+                found = self._start().result(max(until - time.monotonic(), 0.0))
         except TimeoutError:
             found = self._too_late(wait_s)
         return Evaluation(found[0], time.monotonic() - found[1])

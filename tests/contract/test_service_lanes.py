@@ -14,12 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from golive import governance, reader, tokens
+from golive import go_live, governance, reader, tokens
 from golive.api.auth import Authenticator
 from golive.api.control import Control
 from golive.evaluator import Evaluator, LeversEvaluator, RunbookEvaluator, StateEvaluator
 from golive.exporters.prometheus_gate import GateCollector
 from golive.production import ProductionGate
+from golive.runbook import build_runbook
 from golive.settings import GateSettings
 from golive.state import ALL_OFF, State
 from tests.support.service import serving, token, wait_until
@@ -127,6 +128,21 @@ def test_a_scrape_waits_for_the_state_no_longer_than_it_may(production: str) -> 
     assert found["golive_go_live_enabled"] == 0
     assert found["golive_kill_switch_engaged"] != found["golive_kill_switch_engaged"]  # NaN
     reading.released.set()
+
+
+def test_a_check_that_hangs_takes_no_other_gauge_with_it(production: str) -> None:
+    building = Blocking(build_runbook)
+    runbooks = RunbookEvaluator(production, 1.0, building)
+    levers = LeversEvaluator(production, 1.0)
+    go_live.engage_kill_switch(production, actor="ops", reason="now")
+    state = StateEvaluator(ProductionGate(lambda: go_live.read(production), GateSettings()))
+    collector = GateCollector(runbooks, levers, state, wait_s=2.0)
+    found = {sample.name: sample.value for metric in collector.collect() for sample in metric.samples}
+    assert not building.released.is_set()
+    assert found["golive_runbook_ok_to_enable_go_live"] == 0
+    assert found["golive_kill_switch_engaged"] == 1
+    assert "golive_risk_throttle" in found
+    building.released.set()
 
 
 @pytest.mark.parametrize("how", ["in a thread", "awaited"])

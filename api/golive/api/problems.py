@@ -134,7 +134,7 @@ def problem_of(error: Exception) -> Problem:
         case SQLAlchemyError():
             # The cause may hold values and addresses: it is for the log.
             _log.warning("a request could not be answered: %s", _in_one_line(error))
-            return _unavailable("The store cannot be reached, or does not answer in time.")
+            return _unavailable("The store cannot be reached, takes no change, or does not answer in time.")
         case HTTPException():
             # A body that is no text: FastAPI's word for what is a 422 elsewhere.
             status = 422 if error.status_code == 400 else error.status_code

@@ -48,13 +48,15 @@ class GateCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the gauges; called by the registry at each scrape."""
-        until = time.monotonic() + self._wait_s
-        # Beside the runbook's evaluation, so that a scrape waits for the longest of them, and once.
-        self._levers.refresh()
-        self._state.refresh()
-        yield from _runbook_gauges(self._runbooks.latest(self._wait_s).value)
-        yield from _state_gauges(self._state.latest(max(until - time.monotonic(), 0.0)).value)
-        levers = self._levers.latest(max(until - time.monotonic(), 0.0)).value
+        asked_at = time.monotonic()
+        # All beside each other, so that a scrape waits for the longest of them, and loses no other to it.
+        for evaluator in (self._runbooks, self._state, self._levers):
+            evaluator.refresh()
+        yield from _runbook_gauges(self._runbooks.latest(self._wait_s, asked_at).value)
+        left_s = max(asked_at + self._wait_s - time.monotonic(), 0.0)
+        yield from _state_gauges(self._state.latest(left_s, asked_at).value)
+        left_s = max(asked_at + self._wait_s - time.monotonic(), 0.0)
+        levers = self._levers.latest(left_s, asked_at).value
         if levers is not None:
             yield from risk_gauges(levers.risk)
             yield from charter_gauges(levers.charter)
