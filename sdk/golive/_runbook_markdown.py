@@ -6,8 +6,11 @@ from typing import Any
 
 _MARKS = {"BLOCKER": "❌", "WARNING": "⚠️", "INFO": "ℹ️"}
 _SECTIONS = (("blockers", "Blockers"), ("warnings", "Warnings"), ("info", "Passing and informative"))
-# What starts emphasis, code, a link, an image, HTML, an entity, a table cell or a mention within a line.
-_SPECIAL = re.compile(r"([\\`*\[\]<>|~&!@]|(?<![a-zA-Z0-9])_|_(?![a-zA-Z0-9]))")
+# What starts emphasis, code, a link, an image, HTML, an entity, a table cell or a mention within a line; and
+# what makes a link of a bare address, where GitHub shows it.
+_SPECIAL = re.compile(
+    r"([\\`*\[\]<>|~&!@]|(?<![a-zA-Z0-9])_|_(?![a-zA-Z0-9])|:(?=//)|(?<=www)\.)", re.IGNORECASE
+)
 
 
 def render_runbook_markdown(runbook: Mapping[str, Any]) -> str:
@@ -35,14 +38,22 @@ def _line(check: Mapping[str, Any]) -> str:
 
 
 def _text(text: object) -> str:
-    """Return text that Markdown takes for nothing else; what cannot be printed is shown as an escape."""
-    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
-    return _SPECIAL.sub(r"\\\1", printable)
+    """Return text that Markdown takes for nothing else."""
+    return _escaped(_printable(text))
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def _printable(text: object) -> str:
+    """Return text in one line; what cannot be printed is shown as an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
 
 
 def _code(action: str) -> str:
     """Return an action's text, of which the parts in backticks are meant as code."""
-    parts = action.split("`")
+    parts = _printable(action).split("`")
     if len(parts) % 2 == 0:  # unbalanced
         return _text(action)
-    return "".join(f"`{part}`" if index % 2 else _text(part) for index, part in enumerate(parts))
+    return "".join(f"`{part}`" if index % 2 else _escaped(part) for index, part in enumerate(parts))

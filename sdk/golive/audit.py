@@ -8,14 +8,14 @@ audit.verify(db)                                         # what `golive audit ve
 
 A row altered, deleted or moved no longer fits its neighbours; `governance_audit_head` holds the end of the
 chain, so that rows missing there are found as well. What this cannot find is a chain that somebody with the
-right to write computed anew from end to end: keep the role golive uses for itself, and the hash that
-`golive audit verify` prints somewhere else.
+right to write computed anew, or cut short with its head: keep the role golive uses for itself, and the length
+and the hash that `golive audit verify` prints somewhere else.
 """
 
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -156,10 +156,7 @@ def verify(db: object = None) -> Verification:
         sqlalchemy.exc.SQLAlchemyError: The database cannot be read.
     """
     with governance.snapshot(db, _VERIFY_DEADLINE_S) as connection:
-        head = connection.execute(select(_head.last_id, _head.last_hash)).one_or_none()
-        query = select(*_row.__table__.columns).order_by(_row.id)
-        with connection.execution_options(yield_per=1000).execute(query) as rows:
-            found = _walk(map(_entry, rows), 1, GENESIS, head)
+        found = _naming_unreadable(connection, _verify_all)
     with governance.acting(db) as connection:
         noted = {"broken_id": found.broken_id, "problem": found.problem, "verified_at": found.at}
         if found.ok:
@@ -170,12 +167,14 @@ def verify(db: object = None) -> Verification:
 
 def verify_tail(connection: Connection, length: int) -> Verification:
     """Check the last `length` rows and the end of the chain, in a `governance.snapshot`."""
-    head = connection.execute(select(_head.last_id, _head.last_hash)).one_or_none()
-    newest = entries(connection, limit=length + 1)
-    oldest_first = newest[::-1]
-    if len(oldest_first) <= length:
-        return _walk(oldest_first, 1, GENESIS, head)
-    return _walk(oldest_first[1:], oldest_first[0].id + 1, oldest_first[0].hash, head)
+
+    def look(connection: Connection) -> Verification:
+        oldest_first = entries(connection, limit=length + 1)[::-1]
+        if len(oldest_first) <= length:
+            return _walk(oldest_first, 1, GENESIS, _end(connection))
+        return _walk(oldest_first[1:], oldest_first[0].id + 1, oldest_first[0].hash, _end(connection))
+
+    return _naming_unreadable(connection, look)
 
 
 def last_verification(connection: Connection) -> tuple[int, int, Verification | None]:
@@ -189,7 +188,36 @@ def last_verification(connection: Connection) -> tuple[int, int, Verification | 
     return head.last_id, head.verified_id, found
 
 
-def _walk(rows: Iterable[Entry], first_id: int, prev_hash: str, head: Row[int, str] | None) -> Verification:
+def _verify_all(connection: Connection) -> Verification:
+    end = _end(connection)
+    query = select(*_row.__table__.columns).order_by(_row.id)
+    with connection.execute(query, execution_options={"yield_per": 1000}) as rows:
+        return _walk(map(_entry, rows), 1, GENESIS, end)
+
+
+def _end(connection: Connection) -> Row[int, str, int] | None:
+    query = select(_head.last_id, _head.last_hash, _head.verified_id).where(_head.id == 1)
+    return connection.execute(query).one_or_none()
+
+
+def _naming_unreadable(connection: Connection, look: Callable[[Connection], Verification]) -> Verification:
+    """Return what `look` finds; where SQLite holds a value that is none of its column's, name its row."""
+    try:
+        return look(connection)
+    except (TypeError, ValueError):
+        whole_row = select(*_row.__table__.columns)
+        for row_id in connection.scalars(select(_row.id).order_by(_row.id)).all():
+            try:
+                connection.execute(whole_row.where(_row.id == row_id)).one()
+            except (TypeError, ValueError):
+                problem = "it holds a value that cannot be read: it was altered"
+                return Verification(0, GENESIS, row_id, problem, utc_now())
+        raise
+
+
+def _walk(
+    rows: Iterable[Entry], first_id: int, prev_hash: str, head: Row[int, str, int] | None
+) -> Verification:
     """Follow the chain; `first_id` and `prev_hash` are what the first row has to have."""
     expected, count = first_id, 0
     for broken_id, problem, entry in _steps(rows, first_id, prev_hash):
@@ -204,6 +232,9 @@ def _walk(rows: Iterable[Entry], first_id: int, prev_hash: str, head: Row[int, s
     if head.last_id != expected - 1 or head.last_hash != prev_hash:
         problem = "it is the last row, but not the one governance_audit_head names"
         return Verification(count, prev_hash, expected - 1, problem, utc_now())
+    if head.verified_id > head.last_id:
+        problem = f"rows {expected} to {head.verified_id} were verified once, and are missing now"
+        return Verification(count, prev_hash, expected, problem, utc_now())
     return Verification(count, prev_hash, None, None, utc_now())
 
 

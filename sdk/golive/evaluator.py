@@ -5,6 +5,7 @@ runbooks.latest(wait_s=5.0)      # Evaluation(value, age_s=0.4), never older tha
 levers = LeversEvaluator(db, interval_s=1.0)
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,9 +15,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from golive import levers
 from golive.levers import Levers
 from golive.models.base import utc_now
+from golive.production import REFRESH_S, ProductionGate
 from golive.runbook import Runbook, build_runbook
+from golive.state import State
 
-__all__ = ["Evaluation", "Evaluator", "LeversEvaluator", "RunbookEvaluator"]
+__all__ = ["Evaluation", "Evaluator", "LeversEvaluator", "RunbookEvaluator", "StateEvaluator"]
 
 T = TypeVar("T")
 
@@ -33,7 +36,7 @@ class Evaluator(Generic[T]):
 
     Args:
         evaluate: Does it.
-        interval_s: How old an answer may be.
+        interval_s: How long before it was asked for an answer may have been begun.
         without: What to answer where there is none, given why.
     """
 
@@ -45,30 +48,45 @@ class Evaluator(Generic[T]):
         self._running: Future[tuple[T, float]] | None = None
         self._last: tuple[T, float] | None = None
 
-    def latest(self, wait_s: float) -> Evaluation[T]:
-        """Return an evaluation not older than the interval, made now if need be.
+    def latest(self, wait_s: float, asked_at: float | None = None) -> Evaluation[T]:
+        """Return an evaluation begun not longer than the interval before it was asked for, made if need be.
 
-        Where it takes longer than `wait_s` seconds the answer says so, and is no stale one.
+        Args:
+            wait_s: How long to wait. Where it takes longer the answer says so, and is no stale one.
+            asked_at: When it was asked for, on the monotonic clock; now by default.
         """
-        found = self._fresh()
-        if found is None:
-            try:
-                found = self._start().result(timeout=wait_s)
-            except TimeoutError:
-                found = (
-                    self._without(f"It has not been evaluated within {wait_s:g} s."),
-                    time.monotonic(),
-                )
+        until = time.monotonic() + wait_s
+        if asked_at is None:
+            asked_at = time.monotonic()
+        found = self._last
+        try:
+            while found is None or asked_at - found[1] > self.interval_s:
+                # One that is under way may have begun too long ago as well.
+                found = self._start().result(max(until - time.monotonic(), 0.0))
+        except TimeoutError:
+            found = self._too_late(wait_s)
+        return Evaluation(found[0], time.monotonic() - found[1])
+
+    async def awaited(self, wait_s: float) -> Evaluation[T]:
+        """Return what `latest` does, without a thread that waits: however many ask, none keeps another."""
+        asked_at = time.monotonic()
+        found = self._last
+        try:
+            async with asyncio.timeout(wait_s):
+                while found is None or asked_at - found[1] > self.interval_s:
+                    found = await asyncio.shield(asyncio.wrap_future(self._start()))
+        except TimeoutError:
+            found = self._too_late(wait_s)
         return Evaluation(found[0], time.monotonic() - found[1])
 
     def refresh(self) -> None:
         """Begin an evaluation if there is none that will do, and do not wait for it."""
-        if self._fresh() is None:
+        last = self._last
+        if last is None or time.monotonic() - last[1] > self.interval_s:
             self._start()
 
-    def _fresh(self) -> tuple[T, float] | None:
-        last = self._last
-        return last if last is not None and time.monotonic() - last[1] <= self.interval_s else None
+    def _too_late(self, wait_s: float) -> tuple[T, float]:
+        return self._without(f"It has not been evaluated within {wait_s:g} s."), time.monotonic()
 
     def _start(self) -> "Future[tuple[T, float]]":
         with self._lock:
@@ -104,6 +122,13 @@ class LeversEvaluator(Evaluator[Levers | None]):
 
     def __init__(self, db: object, interval_s: float) -> None:
         super().__init__(lambda: levers.read(db), interval_s, lambda _: None)
+
+
+class StateEvaluator(Evaluator[State | None]):
+    """Asks a gate for the go-live state; None where it is not known."""
+
+    def __init__(self, gate: ProductionGate) -> None:
+        super().__init__(gate.state, REFRESH_S, lambda _: None)
 
 
 def _unevaluated(message: str) -> Runbook:

@@ -51,14 +51,21 @@ def enable(db: object = None, *, actor: str, reason: str, version: int | None = 
 
     Raises:
         Blocked: The runbook has blockers; the attempt is in the audit trail, nothing else changed.
-        VersionConflict: The state was changed since.
+        VersionConflict: The state was changed since; the attempt is in the audit trail as well.
         InvalidArgument: `actor` or `reason` is empty or too long.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be written within the deadline.
     """
     actor, reason = governance.check_actor(actor), governance.check_reason(reason)
+    try:
+        return _enable_unless_blocked(db, actor, reason, version)
+    except (Blocked, VersionConflict) as refusal:
+        _note_refusal(db, actor, reason, refusal)
+        raise
+
+
+def _enable_unless_blocked(db: object, actor: str, reason: str, version: int | None) -> State:
     blockers = runbook.build_runbook(db)["blockers"]
     if blockers:
-        _note_refusal(db, actor, reason, blockers)
         raise Blocked(blockers)
     return _change(db, "go_live.enable", actor, reason, version, go_live_enabled=True)
 
@@ -69,7 +76,10 @@ def disable(db: object = None, *, actor: str, reason: str, version: int | None =
 
 
 def engage_kill_switch(db: object = None, *, actor: str, reason: str) -> State:
-    """Stop production at once, whatever the runbook or the version says; arguments as for `enable`."""
+    """Stop production at once, whatever the runbook or the version says; arguments as for `enable`.
+
+    Where the audit trail is so damaged that it takes no further row, the act is in the log instead.
+    """
     return _change(db, "kill_switch.engage", actor, reason, None, kill_switch_engaged=True)
 
 
@@ -80,7 +90,7 @@ def release_kill_switch(db: object = None, *, actor: str, reason: str, version: 
 
 def _change(db: object, action: str, actor: str, reason: str, version: int | None, **flags: bool) -> State:
     actor, reason = governance.check_actor(actor), governance.check_reason(reason)
-    with governance.acting(db) as connection:
+    with governance.acting(db, "switch") as connection:
         return change_in(connection, action, actor, reason, version, **flags)
 
 
@@ -100,19 +110,33 @@ def change_in(
         connection.execute(insert(GoLiveState).values(id=STATE_ID, **after._asdict()))
     else:
         connection.execute(update(GoLiveState).where(GoLiveState.id == STATE_ID).values(after._asdict()))
-    audit.append(
-        connection,
-        actor=actor,
-        action=action,
-        target=_TARGET,
-        before=_shown(before),
-        after=_shown(after),
-        reason=reason,
-    )
+    try:
+        with connection.begin_nested():
+            audit.append(
+                connection,
+                actor=actor,
+                action=action,
+                target=_TARGET,
+                before=_shown(before),
+                after=_shown(after),
+                reason=reason,
+            )
+    except (SQLAlchemyError, SchemaError):
+        if not flags.get("kill_switch_engaged"):
+            raise
+        # A damaged trail must not keep production running; the runbook has its blocker for it anyway.
+        _log.exception(
+            "%s engages the kill switch, which the audit trail cannot take: %s", ascii(actor), ascii(reason)
+        )
     return after
 
 
-def _note_refusal(db: object, actor: str, reason: str, blockers: list[Any]) -> None:
+def _note_refusal(db: object, actor: str, reason: str, refusal: Blocked | VersionConflict) -> None:
+    why: dict[str, Any] = (
+        {"blockers": [blocker["id"] for blocker in refusal.blockers]}
+        if isinstance(refusal, Blocked)
+        else {"version": refusal.version}
+    )
     try:
         with governance.acting(db) as connection:
             audit.append(
@@ -121,7 +145,7 @@ def _note_refusal(db: object, actor: str, reason: str, blockers: list[Any]) -> N
                 action="go_live.enable",
                 target=_TARGET,
                 ok=False,
-                after={"blockers": [blocker["id"] for blocker in blockers]},
+                after=why,
                 reason=reason,
             )
     except (SQLAlchemyError, SchemaError):  # which is what the blockers say as well

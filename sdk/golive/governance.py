@@ -10,13 +10,14 @@ connection, a URL, or None for `DATABASE_URL`. A governance act is never part of
 kill switch that a rollback releases is none.
 """
 
+import functools
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import URL, Connection, Engine, event, select
+from sqlalchemy import URL, Connection, Engine, Pool, event, select
 
 from golive import database, settings
 from golive.errors import InvalidArgument
@@ -36,9 +37,14 @@ __all__ = [
 ACTOR_MAX: Final = 128
 REASON_MAX: Final = 2000
 
+Lane = Literal["common", "switch", "events"]
+"""Whose connections: what waits for those of one lane never waits for another's. `switch` has the go-live
+state and who may change it, which nothing may keep waiting; `events` reads of KPI events, which take long."""
+
 _lock = threading.Lock()
-_engines: dict[tuple[int, URL | str, float], Engine] = {}
-"""By process, for connections do not survive a fork; by URL, and by the text of those that are in use."""
+_engines: dict[tuple[URL | str, float, Lane], Engine] = {}
+"""By URL, and by the text of those that are in use: to read a URL costs as much as a statement."""
+_inherited: list[Pool] = []
 
 
 def url_of(db: object = None) -> URL:
@@ -55,36 +61,38 @@ def url_of(db: object = None) -> URL:
     return database.normalise_url(_engine_of(db).url)
 
 
-def engine_for(db: object = None, deadline_s: float | None = None) -> Engine:
-    """Return golive's own engine for that database; one a process and database.
+def engine_for(db: object = None, deadline_s: float | None = None, lane: Lane = "common") -> Engine:
+    """Return golive's own engine for that database: one a lane, whose connections no fork shares.
 
     Args:
         db: What names the database.
         deadline_s: After how many seconds a checked out connection is cut; `GOLIVE_DATABASE_DEADLINE_SECONDS`
             by default.
+        lane: Whose connections.
     """
     if deadline_s is None:
         deadline_s = settings.database_deadline_from_environment()
-    pid = os.getpid()
-    if isinstance(db, str) and (known := _engines.get((pid, db, deadline_s))) is not None:
+    if isinstance(db, str) and (known := _engines.get((db, deadline_s, lane))) is not None:
         return known
     url = url_of(db)
     with _lock:
-        engine = _engines.get((pid, url, deadline_s)) or _make(url, deadline_s)
-        _engines[pid, url, deadline_s] = engine
+        if (url, deadline_s, lane) not in _engines:
+            _forget_connections_in_children()
+            _engines[url, deadline_s, lane] = _make(url, deadline_s)
+        engine = _engines[url, deadline_s, lane]
         if isinstance(db, str) and url.get_backend_name() != "sqlite":  # whose relative paths move with chdir
-            _engines[pid, db, deadline_s] = engine
+            _engines[db, deadline_s, lane] = engine
     return engine
 
 
 @contextmanager
-def reading(db: object = None) -> Iterator[Connection]:
+def reading(db: object = None, lane: Lane = "common") -> Iterator[Connection]:
     """Give a connection to read from.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: The database cannot be reached within the deadline, or refuses.
     """
-    with engine_for(db).connect() as connection:
+    with engine_for(db, lane=lane).connect() as connection:
         yield connection
 
 
@@ -104,7 +112,7 @@ def snapshot(db: object = None, deadline_s: float | None = None) -> Iterator[Con
 
 
 @contextmanager
-def acting(db: object = None) -> Iterator[Connection]:
+def acting(db: object = None, lane: Lane = "common") -> Iterator[Connection]:
     """Give a connection in a transaction; commit when the block ends, roll back when it raises.
 
     Raises:
@@ -112,7 +120,7 @@ def acting(db: object = None) -> Iterator[Connection]:
         sqlalchemy.exc.SQLAlchemyError: As with `reading`; nothing was changed, but when the commit itself
             fails to be answered.
     """
-    with engine_for(db).connect() as connection:
+    with engine_for(db, lane=lane).connect() as connection:
         database.check_schema(connection)
         connection.rollback()
         if connection.dialect.name == "sqlite":
@@ -169,6 +177,20 @@ def _make(url: URL, deadline_s: float) -> Engine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _survive_power_failures)
     return engine
+
+
+@functools.cache
+def _forget_connections_in_children() -> None:
+    """Let no child of a fork talk over its parent's connections, as those of gunicorn's --preload could."""
+    os.register_at_fork(after_in_child=_forget_connections)
+
+
+def _forget_connections() -> None:
+    global _lock
+    _lock = threading.Lock()
+    for engine in set(_engines.values()):
+        _inherited.append(engine.pool)  # kept, for SQLite must not close in a child what its parent opened
+        engine.dispose(close=False)
 
 
 def _survive_power_failures(connection: Any, _record: object) -> None:

@@ -9,6 +9,7 @@ print(render_runbook_markdown(runbook))
 Every check fails closed: one that raises, times out or never ran counts as failed.
 """
 
+import os
 import threading
 from collections.abc import Iterable
 from typing import Any, Final, Literal, TypedDict
@@ -58,7 +59,7 @@ _PROCEED: Final = "Proceed."
 _DETERMINE: Final = "Find out why it cannot be determined (the log says more), mend that, and ask again."
 
 _lock = threading.Lock()
-_runners: dict[URL, CheckRunner] = {}
+_runners: dict[tuple[int, URL], CheckRunner] = {}
 
 
 def build_runbook(db: object = None) -> Runbook:
@@ -85,10 +86,11 @@ def build_runbook(db: object = None) -> Runbook:
 
 def _runner(db: object) -> CheckRunner:
     url = governance.url_of(db)
+    key = (os.getpid(), url)  # a check that was under way at a fork never ends in the child
     with _lock:
-        if url not in _runners:
-            _runners[url] = CheckRunner(governance.engine_for(url))
-        return _runners[url]
+        if key not in _runners:
+            _runners[key] = CheckRunner(governance.engine_for(url))
+        return _runners[key]
 
 
 def _failing(outcomes: Iterable[Outcome], severity: checks.Severity) -> list[Outcome]:

@@ -94,8 +94,8 @@ class GateSettings:
 
     @property
     def in_production(self) -> bool:
-        """Whether `ENV` says production."""
-        return self.env == PRODUCTION
+        """Whether `ENV` says production, in capitals or not: who writes `Production` means it."""
+        return self.env.lower() == PRODUCTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def gate_from_environment(environ: Mapping[str, str] | None = None) -> GateSetti
     env = given.get(ENV, default.env)
     return GateSettings(
         env=env,
-        enforce=env == PRODUCTION or given.get(GO_LIVE_ENFORCE, "0").lower() not in _FALSE,
+        enforce=env.lower() == PRODUCTION or given.get(GO_LIVE_ENFORCE, "0").lower() not in _FALSE,
         required_packs=_words(given, REQUIRED_PACKS),
         runbook_interval_s=_number(given, RUNBOOK_INTERVAL_SECONDS, default.runbook_interval_s),
         state_max_age_s=_number(given, STATE_MAX_AGE_SECONDS, default.state_max_age_s, at_least=1),

@@ -38,7 +38,7 @@ def read(db: object = None) -> State:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: The database cannot be read within the deadline.
     """
-    with governance.reading(db) as connection:
+    with governance.reading(db, "switch") as connection:
         return read_from(connection)
 
 

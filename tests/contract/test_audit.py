@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from golive import audit, governance
+from golive import audit, database, governance
 from golive.correlation import correlation
 from golive.errors import SchemaError
+from golive.models.base import utc_now
 from golive.runbook import build_runbook
 
 
@@ -125,6 +126,43 @@ def test_damage_beyond_the_tail_is_remembered_from_the_last_verification(store: 
     assert audit.verify(store).broken_id == 7
     [report] = [check for check in build_runbook(store)["blockers"] if check["id"] == "audit_chain_intact"]
     assert "row 7" in report["message"]
+
+
+@pytest.mark.parametrize("column", ["created_at", "before", "after"])
+def test_a_value_that_is_none_of_its_column_is_found_and_the_row_named(sqlite_url: str, column: str) -> None:
+    database.upgrade(database.normalise_url(sqlite_url))
+    for _ in range(5):
+        append(sqlite_url)
+    execute(sqlite_url, f"UPDATE governance_audit SET {column} = 'x' WHERE id = 3")
+    assert audit.verify(sqlite_url).broken_id == 3
+    [report] = [
+        check for check in build_runbook(sqlite_url)["blockers"] if check["id"] == "audit_chain_intact"
+    ]
+    assert "row 3" in report["message"]
+
+
+def test_a_chain_cut_short_with_its_head_is_found_if_more_of_it_was_verified(chain: str) -> None:
+    assert audit.verify(chain).ok
+    execute(
+        chain,
+        "DELETE FROM governance_audit WHERE id > 3",
+        "UPDATE governance_audit_head SET last_id = 3, "
+        "last_hash = (SELECT hash FROM governance_audit WHERE id = 3)",
+    )
+    assert audit.verify(chain).broken_id == 4
+
+
+def test_a_verification_from_the_future_counts_for_nothing(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with governance.acting(store) as connection:
+        for _ in range(150):
+            audit.append(connection, actor="a", action="x")
+    with monkeypatch.context() as clock:
+        clock.setattr(audit, "utc_now", lambda: utc_now() + dt.timedelta(days=400))
+        assert audit.verify(store).ok
+    [report] = [check for check in build_runbook(store)["blockers"] if check["id"] == "audit_chain_intact"]
+    assert "was not verified" in report["message"]
 
 
 def test_without_its_head_nothing_is_appended(chain: str) -> None:

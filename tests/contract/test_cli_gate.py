@@ -3,6 +3,7 @@
 import http.server
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -124,7 +125,8 @@ def service() -> Iterator[Answer]:
 def test_a_services_verdict_is_the_exit_code(
     service: Any, environment: Shell, tmp_path: Path, verdict: str, code: int
 ) -> None:
-    found = build_runbook(f"sqlite:///{tmp_path}/none.db") | {"verdict": verdict}
+    found = dict(build_runbook(f"sqlite:///{tmp_path}/none.db"))
+    found |= {"verdict": verdict, "ok_to_enable_go_live": code == 0}
     runbook(environment | {"GOLIVE_TOKEN": "t1"}, tmp_path, "--url", service(200, found), code=code)
     assert service.told["authorization"] == "Bearer t1"
 
@@ -138,6 +140,45 @@ def test_a_service_that_gives_no_runbook_is_no_go(
 ) -> None:
     _, error = runbook(environment, tmp_path, "--url", service(status, body), code=code)
     assert error.startswith("golive: http://127.0.0.1")
+
+
+_EMPTY: dict[str, Any] = {"generated_at": "", "blockers": [], "warnings": [], "info": []}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ok_to_enable_go_live": True, "verdict": "pass", "blockers": []},
+        {**_EMPTY, "ok_to_enable_go_live": True, "verdict": []},
+        {**_EMPTY, "ok_to_enable_go_live": True, "verdict": "pass", "blockers": [1]},
+        {**_EMPTY, "ok_to_enable_go_live": False, "verdict": "pass"},
+        {**_EMPTY, "ok_to_enable_go_live": True, "verdict": "fail"},
+        b"[" * 100_000,
+    ],
+)
+def test_an_answer_that_is_incomplete_or_contradicts_itself_is_inconclusive(
+    service: Any, environment: Shell, tmp_path: Path, body: Any
+) -> None:
+    printed, error = runbook(environment, tmp_path, "--url", service(200, body), code=3)
+    assert (printed, error.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-x\r\n", b'HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{"a":', b""]
+)
+def test_a_service_that_breaks_off_is_unreachable(environment: Shell, tmp_path: Path, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        _, error = runbook(environment, tmp_path, "--url", url, code=4)
+    assert error.count("\n") == 1
 
 
 def test_the_kill_switch_from_a_shell(shell: Shell, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from golive import audit, database, go_live, governance
 from golive.errors import Blocked, InvalidArgument, SchemaError, VersionConflict
+from golive.runbook import build_runbook
 
 
 def acts(store: str) -> list[audit.Entry]:
@@ -64,6 +66,26 @@ def test_the_kill_switch_needs_neither_runbook_nor_row(store: str) -> None:
     assert go_live.read(store).kill_switch_engaged
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM governance_audit_head",
+        "UPDATE governance_audit_head SET last_id = last_id - 1",  # as after a restore of some tables only
+    ],
+)
+def test_no_damage_to_the_audit_trail_keeps_the_kill_switch_from_working(store: str, damage: str) -> None:
+    go_live.engage_kill_switch(store, actor="ops", reason="now")
+    go_live.release_kill_switch(store, actor="ops", reason="mended")
+    with governance.engine_for(store).begin() as connection:
+        connection.execute(text(damage))
+    with pytest.raises((SchemaError, IntegrityError)):
+        go_live.disable(store, actor="ops", reason="week 2")
+    assert go_live.engage_kill_switch(store, actor="ops", reason="again").kill_switch_engaged
+    assert go_live.read(store).kill_switch_engaged
+    blockers = {check["id"] for check in build_runbook(store)["blockers"]}
+    assert {"kill_switch_clear", "audit_chain_intact"} <= blockers
+
+
 def test_a_switch_engaged_after_the_runbook_was_read_still_wins(production: str, monkeypatch: Any) -> None:
     from golive import runbook
 
@@ -78,6 +100,8 @@ def test_a_switch_engaged_after_the_runbook_was_read_still_wins(production: str,
     with pytest.raises(Blocked):
         go_live.enable(production, actor="ops", reason="week 1")
     assert not go_live.read(production).go_live_enabled
+    refused = acts(production)[0]
+    assert (refused.actor, refused.ok, refused.after) == ("ops", False, {"blockers": ["kill_switch_clear"]})
 
 
 @pytest.mark.parametrize("act", [go_live.enable, go_live.disable, go_live.release_kill_switch])
@@ -108,6 +132,8 @@ def test_of_two_at_once_one_wins(production: str) -> None:
         thread.join()
     assert sorted(outcomes) == ["lost", "lost", "lost", "won"]
     assert go_live.read(production).version == 2
+    tried = sorted((entry.ok, entry.after["version"]) for entry in acts(production))
+    assert tried == [(False, 2), (False, 2), (False, 2), (True, 2)]
 
 
 @pytest.mark.parametrize(

@@ -225,3 +225,46 @@ def test_code_without_requests_asks_the_same(production: str) -> None:
     go_live.enable(production, actor="ops", reason="week 1")
     threading.Event().wait(0.3)
     require_production(production)
+
+
+def test_a_mounted_application_is_classified_by_its_own_marks(production: str) -> None:
+    def marked(mark: Callable[[Any], Any]) -> Starlette:
+        async def answer(request: Request) -> PlainTextResponse:
+            return PlainTextResponse("answered")
+
+        return Starlette(routes=[Route("/{name}/reports", mark(answer), methods=["POST"])])
+
+    outer = Starlette(
+        routes=[
+            Mount("/looks", marked(observe_only)),
+            Mount("/acts", marked(lambda endpoint: endpoint)),
+            Mount("/{name}", marked(observe_only)),
+            *marked(observe_only).routes,
+        ]
+    )
+    outer.mount("/guarded", ProductionMiddleware(marked(lambda endpoint: endpoint)))
+    outer.router.routes.insert(0, outer.router.routes.pop())
+    for app in (ProductionMiddleware(outer), ProductionMiddleware(ProductionMiddleware(outer))):
+        assert call(app, "POST", "/looks/a/reports") == (200, "answered")
+        assert call(app, "POST", "/acts/a/reports")[0] == 403
+        assert call(app, "POST", "/acts/reports")[0] == 403  # the last route is behind the mount
+    # Mounted with a middleware of its own, which must not ask the marks of what it is mounted in.
+    assert call(outer, "POST", "/guarded/a/reports")[0] == 403
+
+
+def test_the_marks_may_stand_on_either_side_of_the_route(production: str) -> None:
+    app = FastAPI()
+
+    @prod_exec
+    @app.get("/send-now")
+    def send_now() -> str:
+        return "sent"
+
+    @observe_only
+    @app.post("/reports")
+    def report() -> str:
+        return "reported"
+
+    app.add_middleware(ProductionMiddleware)
+    assert call(app, "GET", "/send-now")[0] == 403
+    assert call(app, "POST", "/reports") == (200, "reported")

@@ -311,6 +311,21 @@ def test_hostile_text_stays_text(field: str, text_: str) -> None:
     assert all(character.isprintable() or character == "\n" for character in markdown)
 
 
+@pytest.mark.parametrize("address", ["http://evil.example", "HTTPS://evil.example/x?y", "www.evil.example"])
+def test_an_address_in_a_text_is_no_link(address: str) -> None:
+    message = render_runbook_markdown(a_runbook(message=f"see {address} now"))
+    assert address not in message  # the escape within it is what GitHub's own links stop at
+    assert shape(message) == PLAIN
+    [line] = [line for line in message.splitlines() if "see" in line]
+    [inline] = MarkdownIt("gfm-like", {"linkify": False}).parseInline(line)
+    assert f"see {address} now" in "".join(child.content for child in inline.children or ())
+
+
+def test_an_action_is_one_line_with_its_commands_as_code() -> None:
+    markdown = render_runbook_markdown(a_runbook(action="Run `golive\n\n# db` and\n- wait."))
+    assert "  - Action: Run `golive # db` and - wait." in markdown.splitlines()
+
+
 @given(
     st.text(alphabet=st.one_of(st.sampled_from("\\`*_[]<>()#+-.!|~&@ \n\tab1"), st.characters()), min_size=1)
 )

@@ -373,6 +373,34 @@ def test_filters_narrow_and_combine(service: httpx.Client) -> None:
     assert service.get("/api/kpi/events", params={"since": "2026-02-01"}).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "a\0b") for name in ("domain", "metric", "actor", "correlation_id")),
+        ("since", "9999-12-31T23:59:59-23:00"),
+        ("until", "0001-01-01T00:00:00+23:00"),
+    ],
+)
+def test_what_no_store_can_look_for_is_the_clients_error_not_the_stores(
+    service: httpx.Client, name: str, value: str
+) -> None:
+    asked = [service.get("/api/kpi/events", params={name: value})]
+    if name in ("domain", "since", "until"):
+        asked.append(service.get("/api/kpi/summary", params={name: value}))
+    if name == "correlation_id":
+        asked.append(service.get("/api/kpi/correlations/a%00b"))
+    for answer in asked:
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, name)
+
+
+@pytest.mark.parametrize("detail", [5, 2**53 + 1, True, 0.5, "5", None, [1], {"n": 2**60}])
+def test_a_detail_comes_back_as_it_was_sent(service: httpx.Client, detail: Any) -> None:
+    service.post(KPI, json={"domain": "A", "metric": "m", "detail": detail, "value": 1}).raise_for_status()
+    assert pipeline.flush(20)
+    [event] = service.get("/api/kpi/events").json()["events"]
+    assert (event["detail"], type(event["detail"])) == (detail, type(detail))
+
+
 def test_openapi_is_complete(production: str) -> None:
     document = create_app(production).openapi()
     for path, methods in document["paths"].items():
@@ -439,9 +467,19 @@ def test_readiness_is_about_the_store_and_never_about_the_gate(sqlite_url: str) 
         unready = client.get("/readyz")
         assert (unready.status_code, "tables" in unready.text) == (503, True)
         database.upgrade(database.normalise_url(sqlite_url))
-        assert client.get("/readyz").json() == {"status": "ok", "detail": None}
+        wait_until(lambda: client.get("/readyz").json() == {"status": "ok", "detail": None}, 3)
         go_live.engage_kill_switch(sqlite_url, actor="ops", reason="now")
         assert client.get("/readyz").status_code == 200
+
+
+def test_a_lost_end_of_the_audit_chain_is_told_from_missing_tables(
+    service: httpx.Client, production: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with governance.engine_for(production).begin() as connection:
+        connection.execute(text("DELETE FROM governance_audit_head"))
+    refused = service.post(f"{STATE}/disable", json={"reason": "r", "version": 1})
+    assert (refused.status_code, "damaged" in refused.json()["detail"]) == (503, True)
+    assert "governance_audit_head has lost its row" in caplog.text
 
 
 def test_a_broken_audit_chain_blocks_and_is_found_by_the_service_itself(

@@ -128,13 +128,17 @@ def test_a_routers_routes_are_as_guarded_in_another_application(
                 assert client.request(method, url_of(path)).status_code == 401, path
 
 
-def test_the_gates_own_doors_stay_open_behind_the_middleware(production: str) -> None:
+@pytest.mark.parametrize("mounted", [False, True])
+def test_the_gates_own_doors_stay_open_behind_the_middleware(production: str, mounted: bool) -> None:
     app = FastAPI()
-    app.include_router(router, prefix="/api")
+    if mounted:
+        app.mount("/gate", create_app(production))
+    else:
+        app.include_router(router, prefix="/api")
     app.add_middleware(ProductionMiddleware, db=production)
     headers = token(production, "operate", "read")
     with serving_app(app) as client:
-        path = "/api/governance/go-live/kill-switch"
+        path = f"{'/gate' if mounted else ''}/api/governance/go-live/kill-switch"
         assert client.post(f"{path}/engage", json={"reason": "now"}, headers=headers).status_code == 200
         assert (
             client.post(f"{path}/release", json={"reason": "ok", "version": 2}, headers=headers).status_code

@@ -47,3 +47,9 @@ def test_every_variable_is_read() -> None:
 def test_a_value_that_cannot_work_is_an_error_that_names_the_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         settings.from_environment({name: value})
+
+
+@pytest.mark.parametrize("env", ["production", "Production", " PRODUCTION "])
+def test_production_is_enforced_however_it_is_written(env: str) -> None:
+    gate = settings.gate_from_environment({"ENV": env, "GO_LIVE_ENFORCE": "0"})
+    assert (gate.in_production, gate.enforce) == (True, True)

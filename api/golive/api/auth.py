@@ -3,6 +3,7 @@
 @router.post("/enable", dependencies=[Depends(require("operate"))])
 """
 
+import asyncio
 import hashlib
 import threading
 import time
@@ -71,6 +72,7 @@ class Authenticator:
         self._store_threads = anyio.CapacityLimiter(_THREADS)
         self._issuer_threads = anyio.CapacityLimiter(_THREADS)
         self._known: dict[bytes, tuple[float, Principal]] = {}
+        self._asking: dict[bytes, asyncio.Future[Principal | None]] = {}
         self._lock = threading.Lock()
 
     async def principal(self, credential: str, address: str) -> Principal:
@@ -86,7 +88,7 @@ class Authenticator:
         if known is None:
             self._limits.admit_credential(address)
         try:
-            found = await self._ask(credential)
+            found = await self._ask_once(key, credential)
         except (SQLAlchemyError, IssuerUnavailable):
             reading = known.scopes & {"read"} if known is not None else None
             if known is None or not reading:
@@ -98,6 +100,14 @@ class Authenticator:
             raise unauthorized("The token is unknown, revoked or expired.", "invalid_token")
         self._remember(key, found)
         return found
+
+    async def _ask_once(self, key: bytes, credential: str) -> Principal | None:
+        # Together with whoever shows the same one now: a slow store is not asked by each request.
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.ensure_future(self._ask(credential))
+            asking.add_done_callback(lambda _: self._asking.pop(key))
+        return await asyncio.shield(asking)
 
     async def _ask(self, credential: str) -> Principal | None:
         if len(credential) > _CREDENTIAL_MAX:
@@ -157,7 +167,7 @@ class Requirement:
     scope: str
     anonymous: str | None = None
 
-    def __call__(
+    async def __call__(
         self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
     ) -> Principal:
         principal: Principal = request.state.golive_principal

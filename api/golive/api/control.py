@@ -7,22 +7,26 @@ import anyio
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
-from golive import governance, pipeline, settings
+from golive import database, governance, pipeline, settings
 from golive.api.auth import Authenticator
 from golive.api.limits import Limits
-from golive.evaluator import Evaluation, LeversEvaluator, RunbookEvaluator
+from golive.errors import SchemaError
+from golive.evaluator import Evaluation, Evaluator, LeversEvaluator, RunbookEvaluator, StateEvaluator
 from golive.exporters.prometheus import KpiCollector, render
 from golive.exporters.prometheus_gate import SCRAPE_WAIT_S, GateCollector
-from golive.production import ProductionGate, production_gate
+from golive.production import production_gate
 from golive.runbook import Runbook
 from golive.settings import ServiceSettings
 
 ANSWER_WAIT_S = 11.0
 """How long an answer waits for the runbook; a check takes 10 s at most."""
 _THREADS = 16
-"""For the gate, the gauges and readiness, apart from the threads that slow requests may use up."""
+"""For scrapes, apart from the threads that slow requests may use up."""
+_SWITCH_THREADS = 4
+_READINESS_INTERVAL_S = 1.0
 _SCRAPE_MARGIN = 0.8
 
 
@@ -32,6 +36,8 @@ class Control:
 
     engine: Engine
     """golive's own: whatever waits for the database waits no longer than the deadline."""
+    events: Engine
+    """The same with connections of its own, so that reading events keeps nothing else waiting."""
     settings: ServiceSettings
     anonymous: frozenset[str]
     """What needs no token: `runbook`, `metrics`, `read`."""
@@ -39,12 +45,18 @@ class Control:
     limits: Limits
     evaluator: RunbookEvaluator
     levers: LeversEvaluator
-    gate: ProductionGate
+    state: StateEvaluator
+    readiness: Evaluator[str | None]
+    """Why the store cannot be used; None if it can."""
     threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
+    switch_threads: anyio.CapacityLimiter = field(
+        default_factory=lambda: anyio.CapacityLimiter(_SWITCH_THREADS)
+    )
+    """For the kill switch alone."""
 
     async def evaluation(self) -> Evaluation[Runbook]:
         """Return the runbook, not older than its interval."""
-        return await anyio.to_thread.run_sync(self.evaluator.latest, ANSWER_WAIT_S, limiter=self.threads)
+        return await self.evaluator.awaited(ANSWER_WAIT_S)
 
     def render_metrics(self, accept: str, scrape_timeout_s: float | None) -> tuple[bytes, str]:
         """Return the metrics and their content type, within what Prometheus waits for them."""
@@ -53,7 +65,7 @@ class Control:
             wait_s = min(wait_s, scrape_timeout_s * _SCRAPE_MARGIN)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(KpiCollector(pipeline.host_account))
-        registry.register(GateCollector(self.evaluator, self.levers, self.gate, wait_s))
+        registry.register(GateCollector(self.evaluator, self.levers, self.state, wait_s))
         return render(registry, accept)
 
 
@@ -70,14 +82,27 @@ def build_control(db: object = None, given: ServiceSettings | None = None) -> Co
     limits = Limits(service)
     return Control(
         engine=engine,
+        events=governance.engine_for(url, lane="events"),
         settings=service,
         anonymous=service.anonymous,
-        authenticator=Authenticator(engine, service, limits),
+        authenticator=Authenticator(governance.engine_for(url, lane="switch"), service, limits),
         limits=limits,
         evaluator=RunbookEvaluator(url, gate.runbook_interval_s),
         levers=LeversEvaluator(url, gate.runbook_interval_s),
-        gate=production_gate(url),
+        state=StateEvaluator(production_gate(url)),
+        readiness=Evaluator(lambda: _store_problem(engine), _READINESS_INTERVAL_S, lambda why: why),
     )
+
+
+def _store_problem(engine: Engine) -> str | None:
+    try:
+        with engine.connect() as connection:
+            database.check_schema(connection)
+    except SchemaError:
+        return "golive's tables are missing, or of an older version"
+    except SQLAlchemyError:
+        return "the store cannot be reached"
+    return None
 
 
 def control_of(connection: HTTPConnection) -> Control:
@@ -89,7 +114,7 @@ def control_of(connection: HTTPConnection) -> Control:
     return control
 
 
-def _controlled(request: Request) -> Control:
+async def _controlled(request: Request) -> Control:  # async, for FastAPI runs others in the shared threads
     return control_of(request)
 
 

@@ -1,4 +1,4 @@
-"""Errors over HTTP as problem details (RFC 9457), and the route class that turns every error into one.
+"""Errors over HTTP as problem details (RFC 9457), and what makes one of every error.
 
 The routes also live in other people's applications, whose exception handlers are not golive's to set: so a
 route handles its own errors, and before that its bounds and its credential.
@@ -167,11 +167,14 @@ def problem_of(error: Exception) -> Problem:
         case SpoolFull():
             return _unavailable("The events cannot be kept now; nothing was recorded.")
         case SchemaError():
-            return _unavailable("The store has no golive tables, or older ones: golive db upgrade.")
+            _log.warning("a request could not be answered: %s", error)
+            return _unavailable(
+                "golive's tables are missing, older (golive db upgrade) or damaged; see its log."
+            )
         case SQLAlchemyError():
             # The cause may hold values and addresses: it is for the log.
             _log.warning("a request could not be answered: %s", _in_one_line(error))
-            return _unavailable("The store cannot be reached, or does not answer in time.")
+            return _unavailable("The store cannot be reached, takes no change, or does not answer in time.")
         case HTTPException():
             # A body that is no text: FastAPI's word for what is a 422 elsewhere.
             status = 422 if error.status_code == 400 else error.status_code

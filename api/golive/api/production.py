@@ -18,6 +18,7 @@ A refused request is answered with 403 and problem details (RFC 9457), whose `re
 """
 
 import asyncio
+import contextlib
 import fnmatch
 import functools
 import inspect
@@ -112,7 +113,9 @@ class ProductionMiddleware:
 
     def _execution(self, scope: Scope) -> Execution:
         if self._marks is None:
-            self._marks = _marks(scope.get("app", self.app))
+            # Those of what is inside; the scope may name an application in which all of this is mounted.
+            routed = _routed(self.app)
+            self._marks = _marks(routed if hasattr(routed, "routes") else scope.get("app"))
             self._classify.cache_clear()
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         return self._classify(scope.get("method", "WEBSOCKET"), path)
@@ -148,6 +151,8 @@ def sandbox_exec(endpoint: Endpoint) -> Endpoint:
 
 def prod_exec(endpoint: Endpoint) -> Endpoint:
     """Mark an endpoint that acts in production, and refuse its calls while production must not act."""
+    # The endpoint too: with the decorators the other way round it is what the application calls.
+    setattr(endpoint, MARK, PROD_EXEC)
     if inspect.iscoroutinefunction(endpoint):
 
         @functools.wraps(endpoint)
@@ -162,7 +167,6 @@ def prod_exec(endpoint: Endpoint) -> Endpoint:
             _raise_unless_allowed(production_gate().decide())
             return endpoint(*args, **kwargs)
 
-    setattr(guarded, MARK, PROD_EXEC)
     return guarded  # type: ignore[return-value]
 
 
@@ -202,14 +206,28 @@ async def _refuse(decision: Decision, scope: Scope, receive: Receive, send: Send
     await response(scope, receive, send)
 
 
-def _marks(app: Any) -> list[tuple[re.Pattern[str], frozenset[str] | None, Execution | None]]:
-    """Return path, methods and mark of every route, in the order in which they are tried."""
-    found = []
+def _routed(app: Any) -> Any:
+    """Return the application inside its middleware."""
+    while not hasattr(app, "routes") and hasattr(app, "app"):
+        app = app.app
+    return app
+
+
+def _marks(
+    app: Any, prefix: str = ""
+) -> list[tuple[re.Pattern[str], frozenset[str] | None, Execution | None]]:
+    """Return path, methods and mark of every route, mounted ones too, in the order they are tried in."""
+    found: list[tuple[re.Pattern[str], frozenset[str] | None, Execution | None]] = []
     for context in iter_route_contexts(getattr(app, "routes", ())):
         route, path = context.original_route, context.path
-        if path is None or isinstance(route, Mount):
-            continue
-        mark = getattr(context.endpoint, MARK, None) or getattr(route, MARK, None)
-        methods = context.methods
-        found.append((compile_path(path)[0], frozenset(methods) if methods else None, mark))
+        if isinstance(route, Mount):
+            found += _marks(_routed(route.app), prefix + route.path)
+            # Whatever else is there has no mark, and no later route is asked.
+            found.append((compile_path(f"{prefix}{route.path}/{{path:path}}")[0], None, None))
+        elif path is not None:
+            mark = getattr(context.endpoint, MARK, None) or getattr(route, MARK, None)
+            methods = context.methods
+            with contextlib.suppress(ValueError):  # a parameter of the mount's own name: no mark, then
+                pattern = compile_path(prefix + path)[0]
+                found.append((pattern, frozenset(methods) if methods else None, mark))
     return found

@@ -1,17 +1,20 @@
 """Asks a golive service for its runbook, and tells why when there is none."""
 
+import http.client
 import json
 import os
 import re
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from golive import settings
 
 _PATH: Final = "/api/governance/runbook/status"
 _TIMEOUT_S: Final = 15.0
+_GOING: Final = ("pass", "warn")
+_SHOWN: Final = {"id", "ok", "severity", "message", "action"}
 
 
 class ServiceProblem(Exception):
@@ -40,16 +43,29 @@ def fetch_runbook(url: str, token_file: Path | None) -> dict[str, Any]:
         request.add_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-            found = json.load(response)
+            found: Any = json.load(response)
     except urllib.error.HTTPError as error:
         raise _problem(url, error.code) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Senseless(f"{url} answered something that is no runbook") from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"{url} cannot be reached: {getattr(error, 'reason', error)}") from error
-    if not isinstance(found, dict) or not {"ok_to_enable_go_live", "verdict", "blockers"} <= found.keys():
+    if not _is_runbook(found):
         raise Senseless(f"{url} answered something that is no runbook")
     return found
+
+
+def _is_runbook(found: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether an answer has all that is shown and decided by, and does not contradict itself."""
+    if not isinstance(found, dict) or not isinstance(found.get("verdict"), str):
+        return False
+    if found.get("ok_to_enable_go_live") is not (found["verdict"] in _GOING):
+        return False
+    parts = [found.get(part) for part in ("blockers", "warnings", "info")]
+    return "generated_at" in found and all(
+        isinstance(part, list) and all(isinstance(check, dict) and check.keys() >= _SHOWN for check in part)
+        for part in parts
+    )
 
 
 def _token(file: Path | None) -> str:

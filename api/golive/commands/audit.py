@@ -20,7 +20,8 @@ def group() -> None:
 def verify(database_url: DatabaseUrl = None) -> None:
     """Check the whole chain. Exit code 0: intact; 1: broken.
 
-    Keep the hash it prints somewhere else: a chain of the same length with another hash was written anew.
+    Keep the length and the hash it prints somewhere else: a chain that later is shorter, or has another hash
+    at that row, was written anew.
     """
     from golive import audit
 

@@ -1,6 +1,7 @@
 """The gate as Prometheus gauges: the runbook, the go-live state, the kill switch, and the levers.
 
-registry.register(GateCollector(RunbookEvaluator(url, 1.0), LeversEvaluator(url, 1.0), production_gate(url)))
+state = StateEvaluator(production_gate(url))
+registry.register(GateCollector(RunbookEvaluator(url, 1.0), LeversEvaluator(url, 1.0), state))
 """
 
 import datetime as dt
@@ -12,10 +13,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from golive import checks
-from golive.evaluator import LeversEvaluator, RunbookEvaluator
+from golive.evaluator import LeversEvaluator, RunbookEvaluator, StateEvaluator
 from golive.exporters.prometheus_levers import charter_gauges, risk_gauges
-from golive.production import ProductionGate
 from golive.runbook import STANDARD_CHECKS, Runbook
+from golive.state import State
 
 SCRAPE_WAIT_S = 5.0
 
@@ -29,7 +30,7 @@ class GateCollector(Collector):
     Args:
         runbooks: Evaluates the runbook.
         levers: Reads the levers, whose gauges are absent while they cannot be read.
-        gate: Knows the go-live state.
+        state: Asks for the go-live state.
         wait_s: How long a scrape waits for the database, in seconds.
     """
 
@@ -37,21 +38,25 @@ class GateCollector(Collector):
         self,
         runbooks: RunbookEvaluator,
         levers: LeversEvaluator,
-        gate: ProductionGate,
+        state: StateEvaluator,
         wait_s: float = SCRAPE_WAIT_S,
     ) -> None:
         self._runbooks = runbooks
         self._levers = levers
-        self._gate = gate
+        self._state = state
         self._wait_s = wait_s
 
     def collect(self) -> Iterable[Metric]:
         """Return the gauges; called by the registry at each scrape."""
-        until = time.monotonic() + self._wait_s
-        self._levers.refresh()  # beside the runbook's evaluation, so that a scrape waits for the longer one
-        yield from _runbook_gauges(self._runbooks.latest(self._wait_s).value)
-        yield from self._state_gauges()
-        levers = self._levers.latest(max(until - time.monotonic(), 0.0)).value
+        asked_at = time.monotonic()
+        # All beside each other, so that a scrape waits for the longest of them, and loses no other to it.
+        for evaluator in (self._runbooks, self._state, self._levers):
+            evaluator.refresh()
+        yield from _runbook_gauges(self._runbooks.latest(self._wait_s, asked_at).value)
+        left_s = max(asked_at + self._wait_s - time.monotonic(), 0.0)
+        yield from _state_gauges(self._state.latest(left_s, asked_at).value)
+        left_s = max(asked_at + self._wait_s - time.monotonic(), 0.0)
+        levers = self._levers.latest(left_s, asked_at).value
         if levers is not None:
             yield from risk_gauges(levers.risk)
             yield from charter_gauges(levers.charter)
@@ -60,14 +65,14 @@ class GateCollector(Collector):
         """Return nothing: what there is must not be evaluated just to be registered."""
         return []
 
-    def _state_gauges(self) -> Iterable[Metric]:
-        state = self._gate.state()
-        enabled = state is not None and state.go_live_enabled
-        engaged = math.nan if state is None else float(state.kill_switch_engaged)
-        yield GaugeMetricFamily("golive_go_live_enabled", "Whether go-live is enabled", float(enabled))
-        yield GaugeMetricFamily(
-            "golive_kill_switch_engaged", "Whether the kill switch is engaged; NaN if unknown", engaged
-        )
+
+def _state_gauges(state: State | None) -> Iterable[Metric]:
+    enabled = state is not None and state.go_live_enabled
+    engaged = math.nan if state is None else float(state.kill_switch_engaged)
+    yield GaugeMetricFamily("golive_go_live_enabled", "Whether go-live is enabled", float(enabled))
+    yield GaugeMetricFamily(
+        "golive_kill_switch_engaged", "Whether the kill switch is engaged; NaN if unknown", engaged
+    )
 
 
 def _runbook_gauges(runbook: Runbook) -> Iterable[Metric]:

@@ -1,5 +1,8 @@
 """The go-live state and the kill switch."""
 
+import functools
+
+import anyio
 from fastapi import APIRouter, Depends, Response
 
 from golive import go_live
@@ -63,11 +66,13 @@ def disable(
 
 
 @router.post("/kill-switch/engage", responses=problem_responses(408, 413, 415, 422))
-def engage_kill_switch(
+async def engage_kill_switch(
     control: Controlled, principal: Operator, engagement: KillSwitchEngagement, response: Response
 ) -> GoLiveStateView:
     """Stop production now. Once this answers, the switch is on disk."""
-    state = go_live.engage_kill_switch(control.engine, actor=principal.name, reason=engagement.reason)
+    # With threads and connections of its own: no other request, however slow, keeps it waiting.
+    engage = functools.partial(go_live.engage_kill_switch, actor=principal.name, reason=engagement.reason)
+    state = await anyio.to_thread.run_sync(engage, control.engine, limiter=control.switch_threads)
     return _shown(state, response)
 
 

@@ -31,10 +31,12 @@ router = APIRouter(tags=["kpi"], route_class=GateRoute, responses=problem_respon
 
 _may_read = Depends(require("read", anonymous="read"))
 _may_ingest = Depends(require("ingest"))
+_TEXT = r"^[^\u0000]*$"
+"""PostgreSQL takes no NUL, not even to look for."""
 _CURSOR = struct.Struct(">qq")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-Domain = Annotated[str | None, Query(max_length=32)]
+Domain = Annotated[str | None, Query(max_length=32, pattern=_TEXT)]
 Since = Annotated[Moment | None, Query(description="From when on.")]
 Until = Annotated[Moment | None, Query(description="Until before when.")]
 
@@ -63,10 +65,10 @@ def record(control: Controlled, body: KpiBody) -> KpiRecorded:
 def list_events(
     control: Controlled,
     domain: Domain = None,
-    metric: Annotated[str | None, Query(max_length=64)] = None,
+    metric: Annotated[str | None, Query(max_length=64, pattern=_TEXT)] = None,
     success: bool | None = None,
-    actor: Annotated[str | None, Query(max_length=64)] = None,
-    correlation_id: Annotated[str | None, Query(max_length=128)] = None,
+    actor: Annotated[str | None, Query(max_length=64, pattern=_TEXT)] = None,
+    correlation_id: Annotated[str | None, Query(max_length=128, pattern=_TEXT)] = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -74,7 +76,7 @@ def list_events(
 ) -> EventPage:
     """Events, the newest first."""
     wanted = EventFilter(domain, metric, success, actor, correlation_id, since, until)
-    with control.engine.connect() as connection:
+    with control.events.connect() as connection:
         found = reader.events(connection, wanted, limit, _decode(cursor))
     following = _encode(found[-1]) if len(found) == limit else None
     return EventPage(events=[EventView(**_view(event)) for event in found], next_cursor=following)
@@ -85,17 +87,17 @@ def summarise(
     control: Controlled, since: Since = None, until: Until = None, domain: Domain = None
 ) -> Summary:
     """Rates per metric."""
-    with control.engine.connect() as connection:
+    with control.events.connect() as connection:
         found = reader.summary(connection, since, until, domain)
     return Summary(metrics=[MetricSummaryView.model_validate(metric) for metric in found])
 
 
 @router.get("/kpi/correlations/{correlation_id}", dependencies=[_may_read])
 def show_timeline(
-    control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128)]
+    control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128, pattern=_TEXT)]
 ) -> Timeline:
     """Everything that happened under a correlation id, in order; no events if nothing did."""
-    with control.engine.connect() as connection:
+    with control.events.connect() as connection:
         found = reader.timeline(connection, correlation_id)
     entries = [TimelineEntryView(**_view(entry), correlation_id=correlation_id) for entry in found]
     return Timeline(correlation_id=correlation_id, events=entries)

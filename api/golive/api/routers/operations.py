@@ -4,15 +4,12 @@ import contextlib
 
 import anyio
 from fastapi import APIRouter, Depends, Request, Response
-from sqlalchemy.exc import SQLAlchemyError
 
-from golive import database
 from golive.api.auth import require
-from golive.api.control import Controlled
+from golive.api.control import ANSWER_WAIT_S, Controlled
 from golive.api.problems import problem_responses
 from golive.api.routes import GateRoute
 from golive.api.schemas.operations import Health
-from golive.errors import SchemaError
 
 router = APIRouter(tags=["operations"], route_class=GateRoute)
 
@@ -28,7 +25,7 @@ async def livez() -> Health:
 @router.get("/readyz", responses={503: {"model": Health}})
 async def readyz(control: Controlled, response: Response) -> Health:
     """Whether this process reaches its store. Never the gate: a no-go must not take the pods out."""
-    problem = await anyio.to_thread.run_sync(_store_problem, control, limiter=control.threads)
+    problem = (await control.readiness.awaited(ANSWER_WAIT_S)).value
     if problem is None:
         return Health(status="ok")
     response.status_code = 503
@@ -57,15 +54,4 @@ def _scrape_timeout_s(request: Request) -> float | None:
     # A scrape must not fail for a header that is none.
     with contextlib.suppress(ValueError):
         return float(request.headers.get("x-prometheus-scrape-timeout-seconds", ""))
-    return None
-
-
-def _store_problem(control: Controlled) -> str | None:
-    try:
-        with control.engine.connect() as connection:
-            database.check_schema(connection)
-    except SchemaError:
-        return "golive's tables are missing, or of an older version"
-    except SQLAlchemyError:
-        return "the store cannot be reached"
     return None

@@ -1,5 +1,6 @@
 """What requests and answers share."""
 
+import datetime as dt
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
@@ -13,10 +14,17 @@ def _only_text(value: object) -> object:
     raise ValueError("expected a time with its offset, as 2026-11-23T09:00:00Z")
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_only_text)]
+def _in_utc(value: dt.datetime) -> dt.datetime:
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise ValueError("expected a time of the years 1 to 9999 in UTC") from error
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_only_text), AfterValidator(_in_utc)]
 """A time as RFC 3339 has it: pydantic would take numbers for one as well."""
 
-Json = dict[str, Any] | list[Any] | str | float | bool | None
+Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
 
 class Answer(BaseModel):

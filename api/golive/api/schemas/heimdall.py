@@ -108,7 +108,7 @@ class RecommendBody(Request):
 
     domain: Domain
     confidence: Share
-    recommendation: dict[str, Any] | list[Any] | str | float | bool
+    recommendation: dict[str, Any] | list[Any] | str | int | float | bool
     evidence: Json = None
     correlation_id: Correlation = None
 
