@@ -51,13 +51,14 @@ _UNDEFINED_TABLE = "42P01"
 _one_migration = threading.Lock()
 
 
-def create_store_engine(url: URL, *, deadline_s: float | None = None) -> Engine:
+def create_store_engine(url: URL, *, deadline_s: float | None = None, autocommit: bool = False) -> Engine:
     """Return an engine for the store, of few connections that any thread may use.
 
     Args:
         url: The store, as `normalise_url` returns it.
         deadline_s: If given, nothing waits longer for the database, in seconds: not to connect, not for a
             lock, not for an answer. A connection is cut that long after its checkout.
+        autocommit: On PostgreSQL, whether each statement is a transaction.
 
     Raises:
         ConfigurationError: The driver is not installed.
@@ -75,6 +76,7 @@ def create_store_engine(url: URL, *, deadline_s: float | None = None) -> Engine:
                 url,
                 connect_args=_libpq_arguments(url, deadline_s),
                 pool_pre_ping=deadline_s is None,
+                isolation_level="AUTOCOMMIT" if autocommit else None,
                 **pool,
             )
         except ImportError as error:

@@ -37,9 +37,10 @@ __all__ = [
 ACTOR_MAX: Final = 128
 REASON_MAX: Final = 2000
 
-Lane = Literal["common", "switch", "events"]
+Lane = Literal["common", "switch", "events", "decisions"]
 """Whose connections: what waits for those of one lane never waits for another's. `switch` has the go-live
-state and who may change it, which nothing may keep waiting; `events` reads of KPI events, which take long."""
+state and who may change it, which nothing may keep waiting; `events` reads of KPI events, which take long;
+`decisions` those of the levers in no transaction of the caller's: on PostgreSQL each statement commits."""
 
 _lock = threading.Lock()
 _engines: dict[tuple[URL | str, float, Lane], Engine] = {}
@@ -78,7 +79,7 @@ def engine_for(db: object = None, deadline_s: float | None = None, lane: Lane = 
     with _lock:
         if (url, deadline_s, lane) not in _engines:
             _forget_connections_in_children()
-            _engines[url, deadline_s, lane] = _make(url, deadline_s)
+            _engines[url, deadline_s, lane] = _make(url, deadline_s, lane)
         engine = _engines[url, deadline_s, lane]
         if isinstance(db, str) and url.get_backend_name() != "sqlite":  # whose relative paths move with chdir
             _engines[db, deadline_s, lane] = engine
@@ -172,8 +173,8 @@ def _engine_of(db: Any) -> Any:
     raise InvalidArgument("db", "a SQLAlchemy session, engine or connection, or a URL", type(db).__name__)
 
 
-def _make(url: URL, deadline_s: float) -> Engine:
-    engine = database.create_store_engine(url, deadline_s=deadline_s)
+def _make(url: URL, deadline_s: float, lane: Lane) -> Engine:
+    engine = database.create_store_engine(url, deadline_s=deadline_s, autocommit=lane == "decisions")
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _survive_power_failures)
     return engine

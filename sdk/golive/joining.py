@@ -154,11 +154,9 @@ def joined(db: object) -> Iterator[Work]:
     with localcontext(EXACT):  # whatever the application's own context is
         session = _session_of(db)
         if session is None:
-            with governance.engine_for(db).connect() as connection:
+            with governance.engine_for(db, lane="decisions").connect() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
-                else:
-                    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
                 yield Work(connection, own=True)
                 connection.commit()
             return
