@@ -23,7 +23,7 @@ from golive.errors import ConfigurationError, InvalidArgument
 from golive.models.base import utc_now
 from golive.settings import ServiceSettings
 from tests.support.proxy import proxied
-from tests.support.service import JSON, audited, bearer, serving, serving_app, token, wait_until
+from tests.support.service import JSON, audited, bearer, serving, serving_app, token, upgraded, wait_until
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 OPEN = {"/livez", "/readyz", "/api/openapi.json", "/api/docs", "/docs/oauth2-redirect"}
@@ -268,6 +268,7 @@ class Issuer:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.asked: list[str] = []
         self.works = True
+        self.page: bytes | None = None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -281,6 +282,8 @@ class Issuer:
                     "/keys": {"keys": [outer.jwk()]},
                 }
                 body = json.dumps(documents[self.path]).encode() if outer.works else b"{}"
+                if self.path == "/keys" and outer.page is not None:
+                    body = outer.page
                 self.send_response(200 if outer.works else 500)
                 self.end_headers()
                 self.wfile.write(body)
@@ -365,6 +368,16 @@ def test_an_issuer_that_is_away_is_503_and_does_not_keep_golives_own_tokens_wait
             assert client.post(ENGAGE, json={"reason": "x"}, headers=issuer.sign()).status_code == 503
         assert len(issuer.asked) <= 2
         assert client.post(ENGAGE, json={"reason": "x"}, headers=own).status_code == 200
+
+
+@pytest.mark.parametrize("page", [b"<html>maintenance</html>", b'{"keys": []}', b'{"keys": [{"kty": "x"}]}'])
+def test_keys_that_cannot_be_read_are_the_issuers_fault_and_nobodys_guess(
+    sqlite_url: str, issuer: Issuer, page: bytes
+) -> None:
+    issuer.page = page
+    with serving(upgraded(sqlite_url), oidc_issuer=issuer.url, oidc_audience="golive") as client:
+        for _ in range(limits.FAILURES_PER_MINUTE + 1):
+            assert client.post(ENGAGE, json={"reason": "r"}, headers=issuer.sign()).status_code == 503
 
 
 def test_an_issuer_over_plain_http_is_refused(production: str) -> None:

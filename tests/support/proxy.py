@@ -42,6 +42,7 @@ class Proxy:
             while self.mode == "hang" and not self._closing:
                 if _readable(client) and client.recv(1, socket.MSG_PEEK) == b"":
                     return
+                time.sleep(0.02)  # what the client sent stays readable
             if self.mode == "refuse":
                 return
             with socket.create_connection(("127.0.0.1", self._target)) as server:

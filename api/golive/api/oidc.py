@@ -88,6 +88,8 @@ class Issuer:
             if self._keys is None:
                 self._keys = self._discover()
             return self._keys.get_signing_key(header["kid"])
+        except (jwt.PyJWKSetError, ValueError) as error:  # what came holds no keys: an error page, say
+            raise jwt.PyJWKClientConnectionError("the issuer's keys cannot be read") from error
         finally:
             self._lock.release()
 

@@ -29,9 +29,7 @@ def release(reason: Reason, database_url: DatabaseUrl = None) -> None:
     from golive import go_live
 
     with telling_errors():
-        url = store_url(database_url)
-        version = go_live.read(url).version
-        _show(go_live.release_kill_switch(url, actor=actor(), reason=reason, version=version))
+        _show(go_live.release_kill_switch(store_url(database_url), actor=actor(), reason=reason))
 
 
 @app.command()
