@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import baggage, context
-from sqlalchemy import Engine, create_engine, insert, select, text
+from sqlalchemy import Engine, create_engine, event, insert, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -150,6 +150,35 @@ def test_either_policy_denies_although_the_other_allows_and_says_the_figures(
         risk_reserve_or_raise(store, "WHOLESALE", fits)
 
 
+@pytest.mark.parametrize(
+    ("cap", "limit"),
+    [("max_daily_exposure", 10), ("max_open_risk", 10), ("max_actions_per_day", 2), ("max_daily_loss", 3)],
+)
+@pytest.mark.parametrize("who", [GLOBAL, "WHOLESALE"])
+def test_what_others_book_between_the_look_and_the_booking_counts(
+    postgres_url: str, clock: Clock, who: str, cap: str, limit: int
+) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    change(postgres_url, who, **{cap: limit})
+    first = risk_reserve_or_raise(postgres_url, "WHOLESALE", 1)
+    business = create_engine(database.normalise_url(postgres_url))
+    looked = False
+
+    def go_ahead(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        nonlocal looked
+        if "INSERT INTO risk_reservation" in statement and not looked:
+            looked = True
+            with Session(business) as db:
+                risk_reserve_or_raise(db, "WHOLESALE", 6)
+                risk_settle(db, "WHOLESALE", 1, 3, reservation_id=first.id)
+                db.commit()
+
+    event.listen(governance.engine_for(postgres_url), "before_cursor_execute", go_ahead)
+    assert denied(postgres_url, "WHOLESALE", 5).reason == cap
+    assert used(postgres_url, who)["exposure_used"] == 7
+    business.dispose()
+
+
 def test_a_loss_at_its_cap_denies_further_actions(store: str, clock: Clock) -> None:
     risk_reserve_or_raise(store, "WHOLESALE", 300)
     risk_settle(store, "WHOLESALE", 300, Decimal("199.99"))
@@ -182,7 +211,7 @@ def test_a_throttle_no_policy_edit_makes_leaves_no_room(throttle: float) -> None
     loss, exposure = Decimal(200), Decimal(1000)
     found = RiskPolicyView("WHOLESALE", True, loss, exposure, None, 500, throttle, "UTC", None, None, 1, None)
     assert not found.allows_actions
-    assert found.limits() == (0, 0, None, 0)
+    assert tuple(found.limits()) == (0, 0, None, 0)
 
 
 def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_not(
