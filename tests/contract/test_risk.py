@@ -463,6 +463,21 @@ def test_a_day_begins_at_midnight_of_its_zone(
     assert denied(sqlite_url, "WHOLESALE", 1).reason == "max_actions_per_day"
 
 
+def test_a_zone_that_is_changed_gives_no_day_twice(store: str, clock: Clock) -> None:
+    change(store, "WHOLESALE", max_actions_per_day=1)
+    today, tomorrow = START.date(), START.date() + dt.timedelta(days=1)
+    made = risk_reserve_or_raise(store, "WHOLESALE", 1)
+    change(store, GLOBAL, time_zone="America/Los_Angeles")
+    clock.now = dt.datetime(2026, 11, 24, 7, 59, tzinfo=dt.UTC)
+    assert denied(store, "WHOLESALE", 1).reason == "max_actions_per_day"
+    change(store, GLOBAL, time_zone="UTC")
+    assert risk_reserve_or_raise(store, "WHOLESALE", 1).day == tomorrow
+    change(store, GLOBAL, time_zone="America/Los_Angeles")
+    assert denied(store, "WHOLESALE", 1).reason == "max_actions_per_day"
+    assert risk_settle(store, "WHOLESALE", 1, 1, reservation_id=made.id).day == today
+    assert used(store, GLOBAL)["realized_loss"] == 0
+
+
 def test_an_engine_whose_ledger_is_ahead_takes_all_together_with_it(store: str, clock: Clock) -> None:
     risk_reserve_or_raise(store, "CAPITAL", 1)
     tomorrow = START.date() + dt.timedelta(days=1)
