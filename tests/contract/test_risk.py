@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from opentelemetry import baggage, context
-from sqlalchemy import Engine, create_engine, insert, select, text
+from sqlalchemy import Connection, Engine, create_engine, insert, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from golive import database, governance, names, risk
+from golive import _prepared, database, governance, names, risk
 from golive.correlation import correlation
 from golive.errors import InvalidArgument, VersionConflict
 from golive.models import RiskEvent, RiskLedgerDay, RiskReservation
@@ -32,7 +32,7 @@ from golive.risk import (
     risk_settle,
     upsert_policy,
 )
-from golive.risk.policy import Limits, RiskPolicyView
+from golive.risk.policy import RiskPolicyView
 
 START = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
@@ -150,6 +150,38 @@ def test_either_policy_denies_although_the_other_allows_and_says_the_figures(
         risk_reserve_or_raise(store, "WHOLESALE", fits)
 
 
+@pytest.mark.parametrize(
+    ("cap", "limit"),
+    [("max_daily_exposure", 10), ("max_open_risk", 10), ("max_actions_per_day", 2), ("max_daily_loss", 3)],
+)
+@pytest.mark.parametrize("who", [GLOBAL, "WHOLESALE"])
+def test_what_others_book_between_the_look_and_the_booking_counts(
+    postgres_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch, who: str, cap: str, limit: int
+) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    change(postgres_url, who, **{cap: limit})
+    first = risk_reserve_or_raise(postgres_url, "WHOLESALE", 1)
+    business = create_engine(database.normalise_url(postgres_url))
+    looked = False
+
+    execute = _prepared.execute
+
+    def go_ahead(connection: Connection, statement: Any, parameters: Any) -> Any:
+        nonlocal looked
+        if "INSERT INTO risk_reservation" in str(statement) and not looked:
+            looked = True
+            with Session(business) as db:
+                risk_reserve_or_raise(db, "WHOLESALE", 6)
+                risk_settle(db, "WHOLESALE", 1, 3, reservation_id=first.id)
+                db.commit()
+        return execute(connection, statement, parameters)
+
+    monkeypatch.setattr(_prepared, "execute", go_ahead)
+    assert denied(postgres_url, "WHOLESALE", 5).reason == cap
+    assert used(postgres_url, who)["exposure_used"] == 7
+    business.dispose()
+
+
 def test_a_loss_at_its_cap_denies_further_actions(store: str, clock: Clock) -> None:
     risk_reserve_or_raise(store, "WHOLESALE", 300)
     risk_settle(store, "WHOLESALE", 300, Decimal("199.99"))
@@ -182,7 +214,7 @@ def test_a_throttle_no_policy_edit_makes_leaves_no_room(throttle: float) -> None
     loss, exposure = Decimal(200), Decimal(1000)
     found = RiskPolicyView("WHOLESALE", True, loss, exposure, None, 500, throttle, "UTC", None, None, 1, None)
     assert not found.allows_actions
-    assert found.limits() == Limits(Decimal(0), Decimal(0), None, 0)
+    assert tuple(found.limits()) == (0, 0, None, 0)
 
 
 def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_not(
@@ -432,6 +464,21 @@ def test_a_day_begins_at_midnight_of_its_zone(
     assert after.day - before.day == dt.timedelta(days=1)
     clock.now = midnight - dt.timedelta(seconds=5)  # a host whose clock is behind
     assert denied(sqlite_url, "WHOLESALE", 1).reason == "max_actions_per_day"
+
+
+def test_a_zone_that_is_changed_gives_no_day_twice(store: str, clock: Clock) -> None:
+    change(store, "WHOLESALE", max_actions_per_day=1)
+    today, tomorrow = START.date(), START.date() + dt.timedelta(days=1)
+    made = risk_reserve_or_raise(store, "WHOLESALE", 1)
+    change(store, GLOBAL, time_zone="America/Los_Angeles")
+    clock.now = dt.datetime(2026, 11, 24, 7, 59, tzinfo=dt.UTC)
+    assert denied(store, "WHOLESALE", 1).reason == "max_actions_per_day"
+    change(store, GLOBAL, time_zone="UTC")
+    assert risk_reserve_or_raise(store, "WHOLESALE", 1).day == tomorrow
+    change(store, GLOBAL, time_zone="America/Los_Angeles")
+    assert denied(store, "WHOLESALE", 1).reason == "max_actions_per_day"
+    assert risk_settle(store, "WHOLESALE", 1, 1, reservation_id=made.id).day == today
+    assert used(store, GLOBAL)["realized_loss"] == 0
 
 
 def test_an_engine_whose_ledger_is_ahead_takes_all_together_with_it(store: str, clock: Clock) -> None:
