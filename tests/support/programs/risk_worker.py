@@ -1,4 +1,4 @@
-"""Reserves and settles at random until a time; its day lasts two seconds, and its clock is off by some of them.
+"""Reserves and settles at random for some seconds; its day lasts two seconds, and its clock is off by some of them.
 
 python risk_worker.py URL SEED BEGAN SECONDS
 """
@@ -92,7 +92,8 @@ def waiting(url: str) -> dict[str, float]:
 def main() -> None:
     url, seed, began, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
     worker = Worker(url, seed, began)
-    while time.time() < began + seconds:
+    until = time.monotonic() + seconds  # from now: a busy machine takes seconds to come here
+    while time.monotonic() < until:
         worker.act()
     print(json.dumps(worker.counts))
 
