@@ -19,9 +19,9 @@ from golive.risk import GLOBAL, upsert_policy
 
 WORKER = Path(__file__).parents[1] / "support" / "programs" / "risk_worker.py"
 CAPS = {
-    GLOBAL: {"max_daily_exposure": 2500, "max_open_risk": 300, "max_actions_per_day": 150},
-    "WHOLESALE": {"max_daily_exposure": 1500, "max_open_risk": 200, "max_actions_per_day": 90},
-    "CAPITAL": {"max_daily_exposure": 1200, "max_open_risk": 150, "max_actions_per_day": 80},
+    GLOBAL: {"max_daily_exposure": 800, "max_open_risk": 90, "max_actions_per_day": 60},
+    "WHOLESALE": {"max_daily_exposure": 500, "max_open_risk": 60, "max_actions_per_day": 40},
+    "CAPITAL": {"max_daily_exposure": 400, "max_open_risk": 50, "max_actions_per_day": 35},
 }
 COLUMNS = {
     "max_daily_exposure": "exposure_used",
