@@ -37,10 +37,11 @@ def _free_the_caps() -> None:
             table.alter_column(cap, nullable=True, server_default=None)
         table.alter_column("max_actions_per_day", nullable=True, server_default=None)
     _add("risk_policy", sa.Column("time_zone", sa.String(64), nullable=False, server_default="UTC"))
-    # The only cap that could be absent, for which the first migration had to write 0. Of the engines seeded without
-    # one nobody meant that 0; of any other it may be meant, and goes on to leave no room.
+    # The only cap that could be absent, for which the first migration had to write 0. Of the engines seeded
+    # without one nobody meant that 0; of any other it may be meant, and goes on to leave no room.
     op.execute(
-        "UPDATE risk_policy SET max_open_risk = NULL WHERE max_open_risk = 0 AND engine IN ('GLOBAL', 'NOTIFY')"
+        "UPDATE risk_policy SET max_open_risk = NULL "
+        "WHERE max_open_risk = 0 AND engine IN ('GLOBAL', 'NOTIFY')"
     )
 
 
