@@ -19,6 +19,7 @@ from golive import pipeline
 from golive.account import Account
 from golive.database import normalise_url
 from golive.otel_logs import InMemoryLogRecordExporter, SdkLoggerProvider, SimpleLogRecordProcessor
+from tests.support.risk import Clock
 
 
 @dataclass
@@ -105,4 +106,19 @@ def golive(store: Any, tmp_path: Path, account: Account) -> Iterator[Golive]:
     harness.start()
     yield harness
     pipeline.shutdown()
+    engine.dispose()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("golive.risk.guard.utc_now", made)
+    return made
+
+
+@pytest.fixture
+def business(store: str) -> Iterator[Engine]:
+    """The business's own engine on the store."""
+    engine = create_engine(normalise_url(store))
+    yield engine
     engine.dispose()
