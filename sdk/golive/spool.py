@@ -72,12 +72,14 @@ class Batch(NamedTuple):
 class SpoolFolder:
     """The reading side of one process's folder; its lock is held as long as this object is open.
 
-    Used by one thread, the one that delivers.
+    Used by one thread, the one that delivers; another one may close it. Once closed it changes nothing: the
+    folder is somebody else's, and so may be the number of the lock's descriptor.
     """
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
+        self._closing = threading.Lock()
         self.position = _read_position(lock)
 
     def pending(self) -> int:
@@ -109,13 +111,16 @@ class SpoolFolder:
 
     def acknowledge(self, position: Position) -> None:
         """Record that everything before `position` is delivered; remove the segments before it."""
-        for number in self.segments():
-            if number < position.segment:
-                _segment(self.path, number).unlink(missing_ok=True)
-        self.position = position
-        # On a full disk the note may fail: a successor then reads again, and ids make that idempotent.
-        with contextlib.suppress(OSError):
-            os.pwrite(self._lock, b"%010d %012d\n" % position, 0)
+        with self._closing:
+            if self._lock < 0:
+                return
+            for number in self.segments():
+                if number < position.segment:
+                    _segment(self.path, number).unlink(missing_ok=True)
+            self.position = position
+            # On a full disk the note may fail: a successor then reads again, and ids make that idempotent.
+            with contextlib.suppress(OSError):
+                os.pwrite(self._lock, b"%010d %012d\n" % position, 0)
 
     def last_lines(self) -> list[tuple[int, bytes]]:
         """Return the lines of the last segment, delivered ones too, each with where it ends (`Spool.end`)."""
@@ -138,14 +143,24 @@ class SpoolFolder:
     def remove(self) -> None:
         """Delete the folder, all of it delivered, and let go of the lock."""
         # Hidden first: one killed half way through leaves nothing that counts, and others clear it away.
-        with contextlib.suppress(OSError):
+        with self._closing, contextlib.suppress(OSError):
+            if self._lock < 0:
+                return
             hidden = self.path.rename(self.path.with_name(f".{self.path.name}"))
             shutil.rmtree(hidden, ignore_errors=True)
         self.close()
 
     def close(self) -> None:
         """Let go of the lock and leave the folder to the next process."""
-        os.close(self._lock)
+        with self._closing:
+            lock, self._lock = self._lock, -1
+            if lock >= 0:
+                os.close(lock)
+
+    def abandon_in_child(self) -> None:
+        """Let go of the parent's lock after a fork, in which another thread may have been at work here."""
+        self._closing = threading.Lock()
+        self.close()
 
 
 class Spool:
@@ -247,8 +262,9 @@ class Spool:
 
     def abandon_in_child(self) -> None:
         """Let go of the parent's files after a fork, so that its lock ends with the parent."""
-        os.close(self._file)
-        self.folder.close()
+        file, self._file = self._file, -1
+        os.close(file)
+        self.folder.abandon_in_child()
 
     def _write(self, framed: bytes, lines: int) -> None:
         if self._file < 0:
