@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+from pathlib import Path
+from threading import Thread, current_thread
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_ses
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from golive import pipeline
+from golive.account import Account
+from golive.database import normalise_url, upgrade
 from golive.kpi import emit_kpi, kpi_fail, kpi_success, kpi_timed_step, kpi_value
 from tests.contract.conftest import Golive
 
@@ -397,3 +401,36 @@ def test_an_async_session_of_its_own_kind_is_accepted(golive: Golive) -> None:
 
     asyncio.run(business())
     assert golive.metrics() == ["at_once"]
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+@pytest.mark.parametrize("there", [False, True], ids=["no schema", "a schema"])
+def test_the_first_event_waits_for_no_lock_its_own_transaction_holds(
+    sqlite_url: str, tmp_path: Path, account: Account, journal: str, there: bool
+) -> None:
+    url = normalise_url(sqlite_url)
+    if there:
+        upgrade(url)
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA journal_mode = {journal}")
+    Base.metadata.create_all(engine)
+    golive = Golive(url, tmp_path / "spool", engine)
+    golive.start()
+
+    def business() -> None:
+        with Session(engine) as db:
+            db.add(deal(1))
+            kpi_success(db, "W", "sent")
+            db.commit()
+
+    opened: list[object] = []
+    event.listen(pipeline._process.running._store._engine, "connect", lambda *_: opened.append(current_thread()))
+    business_thread = Thread(target=business, daemon=True)
+    business_thread.start()
+    business_thread.join(60)
+    assert not business_thread.is_alive()
+    assert business_thread not in opened
+    assert golive.metrics() == ["sent"]
+    assert deals(golive) == 1
+    engine.dispose()

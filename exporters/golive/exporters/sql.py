@@ -96,6 +96,8 @@ class SqlLogRecordExporter(LogRecordExporter):
         if self._rows is None and time.monotonic() < self._recheck_at:
             return False
         try:
+            if connection.dialect.name == "sqlite" and not self._opens_on(connection):
+                return False
             statements = self._statements()
         except Exception as error:  # see `export`
             self._recheck_at = time.monotonic() + _RECHECK_S
@@ -182,6 +184,20 @@ class SqlLogRecordExporter(LogRecordExporter):
             with self._opening:
                 self._rows = self._rows or self._open()
         return self._rows
+
+    def _opens_on(self, connection: Connection) -> bool:
+        """Return whether an SQLite store is open or, asked on a business connection, has its schema.
+
+        Another connection would wait for the lock the business's transaction may hold; it makes a schema that
+        is missing when the events come to it from the spool.
+        """
+        if self._rows is None:
+            try:
+                database.check_schema(connection)
+            except SchemaError:
+                return False
+            self._rows = SqliteRows()
+        return True
 
     def _open(self) -> SqliteRows | PostgresRows:
         if self._url.get_backend_name() == "sqlite":
