@@ -434,3 +434,50 @@ def test_the_first_event_waits_for_no_lock_its_own_transaction_holds(
     assert golive.metrics() == ["sent"]
     assert deals(golive) == 1
     engine.dispose()
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["alone", "after another one"])
+def test_what_a_hook_after_the_commit_emits_is_true(golive: Golive, earlier: bool) -> None:
+    make = sessionmaker(golive.engine)
+    event.listen(make, "after_commit", lambda db: kpi_success(db, "W", "hook"))
+    with make() as db:
+        db.add(deal(1))
+        db.flush()
+        if earlier:
+            kpi_success(db, "W", "held")
+        db.commit()
+    assert golive.metrics() == (["held", "hook"] if earlier else ["hook"])
+    assert not pipeline.account().discarded
+
+
+def test_what_a_hook_after_a_savepoint_emits_is_decided_with_what_is_around_it(golive: Golive) -> None:
+    make = sessionmaker(golive.engine)
+    event.listen(make, "after_commit", lambda db: kpi_success(db, "W", "hook"))
+    with make() as db:
+        with db.begin_nested():
+            db.add(deal(1))
+        db.rollback()
+    assert golive.metrics() == []
+    assert pipeline.account().discarded == {"rollback": 1}
+
+
+def test_what_is_emitted_after_a_failed_flush_is_discarded(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.commit()
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        with pytest.raises(IntegrityError):
+            db.commit()
+        kpi_success(db, "W", "sent")
+        db.rollback()
+    with Session(golive.engine) as db:
+        savepoint = db.begin_nested()
+        db.add(deal(1))
+        with pytest.raises(IntegrityError):
+            db.flush()
+        kpi_success(db, "W", "sent")
+        savepoint.rollback()
+        db.commit()
+    assert golive.metrics() == []
+    assert pipeline.account().discarded == {"rollback": 2}
