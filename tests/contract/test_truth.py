@@ -481,3 +481,17 @@ def test_what_is_emitted_after_a_failed_flush_is_discarded(golive: Golive) -> No
         db.commit()
     assert golive.metrics() == []
     assert pipeline.account().discarded == {"rollback": 2}
+
+
+def test_a_session_that_chooses_its_database_by_the_statement_commits(golive: Golive) -> None:
+    class Routed(Session):
+        def get_bind(self, mapper: Any, **_: Any) -> Any:
+            return golive.engine
+
+    with Routed() as db:
+        db.add(deal(1))
+        db.flush()
+        kpi_success(db, "W", "sent")
+        db.commit()
+    assert deals(golive) == 1
+    assert golive.metrics() == ["sent"]
