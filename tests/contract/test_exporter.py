@@ -228,3 +228,12 @@ def refuse_poison(engine: Engine) -> None:
                     "BEGIN SELECT RAISE(ABORT, 'poison'); END"
                 )
             )
+
+
+@pytest.mark.parametrize("number", [1e23, 1.2345678901234567e20, 1.7641e18, 5e-324, -0.0, 2**62 + 1])
+def test_an_event_with_any_number_in_its_detail_is_known_again(
+    exporter: SqlLogRecordExporter, engine: Engine, number: float
+) -> None:
+    assert exporter.write([event(1, detail=json.dumps({"n": number}))]) == 1
+    assert exporter.write([event(1, detail=json.dumps({"n": number}))]) == 0
+    assert len(rows(engine)) == 1
