@@ -249,6 +249,8 @@ def test_a_thousand_events_in_one_transaction_cost_one_statement(golive: Golive)
     def note(*arguments: Any) -> None:
         statements.append(arguments[2])
 
+    kpi_success(None, "W", "first")  # with it the store is opened, and its schema looked at
+    assert golive.metrics() == ["first"]
     event.listen(golive.engine, "before_cursor_execute", note)
     with Session(golive.engine) as db:
         db.add(deal(1))
@@ -257,8 +259,7 @@ def test_a_thousand_events_in_one_transaction_cost_one_statement(golive: Golive)
             kpi_success(db, "W", "sent", detail={"n": number})
         db.commit()
     assert len(statements) == 2
-    assert len(golive.rows()) == 1000
-    assert {row.detail if isinstance(row.detail, str) else row.detail["n"] for row in golive.rows()}
+    assert len(golive.rows()) == 1001
 
 
 def test_an_event_emitted_by_the_flush_of_the_commit_is_in_it(golive: Golive) -> None:
