@@ -136,9 +136,13 @@ class SpoolFolder:
         ]
 
     def quarantine(self, raw: bytes) -> None:
-        """Keep what could not be delivered beside the spools, for a person to look at."""
-        with (self.path.parent / _QUARANTINE).open("ab") as file:
-            file.write(raw + b"\n")
+        """Keep what could not be delivered beside the spools, for a person to look at; else in the log."""
+        path = self.path.parent / _QUARANTINE
+        try:
+            with path.open("ab") as file:
+                file.write(raw + b"\n")
+        except OSError as error:  # all behind it would wait, on a full disk for the room that they take up
+            _log.error("%s cannot be written (%s); it lacks: %r", path, error.strerror, raw)
 
     def remove(self) -> None:
         """Delete the folder, all of it delivered, and let go of the lock."""
@@ -381,7 +385,7 @@ def _segment(folder: Path, number: int) -> Path:
 def _segments_in(folder: Path) -> list[Path]:
     try:
         return [file for file in folder.iterdir() if file.suffix == ".log"]
-    except (FileNotFoundError, NotADirectoryError):  # delivered and removed meanwhile; a file
+    except OSError:  # delivered and removed meanwhile; a file; another user's
         return []
 
 

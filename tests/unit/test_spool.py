@@ -177,3 +177,24 @@ def test_a_folder_let_go_of_is_changed_no_more_and_no_file_that_has_its_descript
     (orphan,) = orphans(tmp_path / "spool")
     assert lines(orphan) == [b"[1]"]
     orphan.remove()
+
+
+def test_what_cannot_be_kept_in_the_quarantine_is_logged_and_holds_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path, 1 << 20)
+    (tmp_path / "quarantine.log").mkdir()
+    spool.folder.quarantine(b"damaged")
+    assert "damaged" in caplog.text
+    spool.close(remove=True)
+
+
+def test_a_neighbour_that_cannot_be_looked_into_stops_no_spool(tmp_path: Path) -> None:
+    # As another user's folder, for root as well.
+    (tmp_path / "loop").symlink_to("loop")
+    spool = Spool(tmp_path, 1 << 20)
+    spool.append(b"[1]")
+    spool.measure()
+    assert list(orphans(tmp_path)) == []
+    assert lines(spool.folder) == [b"[1]"]
+    spool.close(remove=True)
