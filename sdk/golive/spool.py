@@ -399,7 +399,7 @@ def _size(file: Path) -> int:
 def _age_order(path: Path) -> float:
     try:
         return path.stat().st_ctime
-    except FileNotFoundError:
+    except OSError:
         return 0.0
 
 

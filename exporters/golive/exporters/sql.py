@@ -235,9 +235,10 @@ class SqlLogRecordExporter(LogRecordExporter):
         )
 
     def _is_refused(self, error: Exception) -> bool:
-        """Return whether the database will never take a row: for a value, or a constraint of the operator's."""
+        """Return whether the database will never take a row: for a value, or an operator's constraint."""
         driver = self._engine.dialect.loaded_dbapi
-        return isinstance(_raw(error), driver.DataError | driver.IntegrityError) and not self._is_id_taken(error)
+        refused = isinstance(_raw(error), (driver.DataError, driver.IntegrityError))
+        return refused and not self._is_id_taken(error)
 
     def _complain(self, error: Exception) -> None:
         """Log that the store cannot be written: once for each cause, and each minute."""
