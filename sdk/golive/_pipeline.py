@@ -13,7 +13,6 @@ from typing import NamedTuple
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 from sqlalchemy import URL
-from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session
 
 from golive import database, names, pipeline, transactions
@@ -137,14 +136,18 @@ class Pipeline:
     def insert(self, session: Session, held: Sequence[KpiEvent]) -> bool:
         try:
             bind = session.get_bind()
-        except UnboundExecutionError:  # several databases: which one is ours cannot be known
-            return False
-        if not self._is_store(bind.engine.url):
+            if not self._is_store(bind.engine.url):
+                return False
+            connection = session.connection(bind_arguments={"bind": bind})
+        except Exception:
+            # Several databases, of which ours cannot be known; an application's own choice among them that
+            # wants to know more; or a database that is away, and the business has asked nothing of it.
+            _log.debug("KPI events go to the spool after the commit", exc_info=True)
             return False
         self._shared.intend(held)
         inserted = False
         try:
-            inserted = self._store.insert(session.connection(), held)
+            inserted = self._store.insert(connection, held)
         finally:
             if not inserted:
                 self._shared.withdraw(held)

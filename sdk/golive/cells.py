@@ -83,7 +83,11 @@ class CellFile:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self._chunks: list[mmap.mmap] = []
         self._used = 0
-        self._grow()
+        try:
+            self._grow()
+        except OSError:
+            os.close(self._file)
+            raise
         self._used = _HEADER
         self._chunks[0][:_HEADER] = _MAGIC + _INT64.pack(_HEADER)
 

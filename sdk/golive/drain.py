@@ -139,7 +139,7 @@ class Drain:
     def abandon_in_child(self) -> None:
         """Let go of dead processes' spools after a fork: they are the parent's to deliver."""
         for orphan in self._orphans:
-            orphan.close()
+            orphan.abandon_in_child()
 
     def _idle(self) -> bool:
         return self._orphans_due > 0.0 and self.pending() == 0 and not self._orphans

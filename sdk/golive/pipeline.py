@@ -50,10 +50,11 @@ class _Process:
     running: "Pipeline | None" = None
     configured: dict[str, Any] | None = None
     broken_until: float = 0.0
-    fork_quiesced: bool = False
 
 
 _process = _Process(Account(), IdGenerator(), threading.RLock())
+# Of each thread that forks, for several may at once: the lock of the drain that it has stopped meanwhile.
+_forking = threading.local()
 # Pipelines a fork left behind: their connections are the parent's, and must not even be garbage collected.
 _left_behind: list["Pipeline"] = []
 
@@ -246,22 +247,21 @@ def _shutdown_for_good() -> None:
 
 def _before_fork() -> None:
     running = _process.running
-    if running is not None:
-        # Bounded: a delivery that hangs must not keep the application from forking.
-        _process.fork_quiesced = running.drain.quiescent.acquire(timeout=_FORK_WAIT_S)
+    # Bounded: a delivery that hangs must not keep the application from forking.
+    if running is not None and running.drain.quiescent.acquire(timeout=_FORK_WAIT_S):
+        _forking.quiescent = running.drain.quiescent
 
 
 def _after_fork_in_parent() -> None:
-    running = _process.running
-    if running is not None and _process.fork_quiesced:
-        _process.fork_quiesced = False
-        running.drain.quiescent.release()
+    quiescent = _forking.__dict__.pop("quiescent", None)
+    if quiescent is not None:
+        quiescent.release()
 
 
 def _after_fork_in_child() -> None:
     running = _process.running
     _process.running = None
-    _process.fork_quiesced = False
+    _forking.__dict__.clear()
     _process.lock = threading.RLock()
     _process.ids = IdGenerator()
     _process.account.reset()

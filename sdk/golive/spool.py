@@ -72,12 +72,14 @@ class Batch(NamedTuple):
 class SpoolFolder:
     """The reading side of one process's folder; its lock is held as long as this object is open.
 
-    Used by one thread, the one that delivers.
+    Used by one thread, the one that delivers; another one may close it. Once closed it changes nothing: the
+    folder is somebody else's, and so may be the number of the lock's descriptor.
     """
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
+        self._closing = threading.Lock()
         self.position = _read_position(lock)
 
     def pending(self) -> int:
@@ -109,13 +111,16 @@ class SpoolFolder:
 
     def acknowledge(self, position: Position) -> None:
         """Record that everything before `position` is delivered; remove the segments before it."""
-        for number in self.segments():
-            if number < position.segment:
-                _segment(self.path, number).unlink(missing_ok=True)
-        self.position = position
-        # On a full disk the note may fail: a successor then reads again, and ids make that idempotent.
-        with contextlib.suppress(OSError):
-            os.pwrite(self._lock, b"%010d %012d\n" % position, 0)
+        with self._closing:
+            if self._lock < 0:
+                return
+            for number in self.segments():
+                if number < position.segment:
+                    _segment(self.path, number).unlink(missing_ok=True)
+            self.position = position
+            # On a full disk the note may fail: a successor then reads again, and ids make that idempotent.
+            with contextlib.suppress(OSError):
+                os.pwrite(self._lock, b"%010d %012d\n" % position, 0)
 
     def last_lines(self) -> list[tuple[int, bytes]]:
         """Return the lines of the last segment, delivered ones too, each with where it ends (`Spool.end`)."""
@@ -131,21 +136,35 @@ class SpoolFolder:
         ]
 
     def quarantine(self, raw: bytes) -> None:
-        """Keep what could not be delivered beside the spools, for a person to look at."""
-        with (self.path.parent / _QUARANTINE).open("ab") as file:
-            file.write(raw + b"\n")
+        """Keep what could not be delivered beside the spools, for a person to look at; else in the log."""
+        path = self.path.parent / _QUARANTINE
+        try:
+            with path.open("ab") as file:
+                file.write(raw + b"\n")
+        except OSError as error:  # all behind it would wait, on a full disk for the room that they take up
+            _log.error("%s cannot be written (%s); it lacks: %r", path, error.strerror, raw)
 
     def remove(self) -> None:
         """Delete the folder, all of it delivered, and let go of the lock."""
         # Hidden first: one killed half way through leaves nothing that counts, and others clear it away.
-        with contextlib.suppress(OSError):
+        with self._closing, contextlib.suppress(OSError):
+            if self._lock < 0:
+                return
             hidden = self.path.rename(self.path.with_name(f".{self.path.name}"))
             shutil.rmtree(hidden, ignore_errors=True)
         self.close()
 
     def close(self) -> None:
         """Let go of the lock and leave the folder to the next process."""
-        os.close(self._lock)
+        with self._closing:
+            lock, self._lock = self._lock, -1
+            if lock >= 0:
+                os.close(lock)
+
+    def abandon_in_child(self) -> None:
+        """Let go of the parent's lock after a fork, in which another thread may have been at work here."""
+        self._closing = threading.Lock()
+        self.close()
 
 
 class Spool:
@@ -247,8 +266,9 @@ class Spool:
 
     def abandon_in_child(self) -> None:
         """Let go of the parent's files after a fork, so that its lock ends with the parent."""
-        os.close(self._file)
-        self.folder.close()
+        file, self._file = self._file, -1
+        os.close(file)
+        self.folder.abandon_in_child()
 
     def _write(self, framed: bytes, lines: int) -> None:
         if self._file < 0:
@@ -365,7 +385,7 @@ def _segment(folder: Path, number: int) -> Path:
 def _segments_in(folder: Path) -> list[Path]:
     try:
         return [file for file in folder.iterdir() if file.suffix == ".log"]
-    except (FileNotFoundError, NotADirectoryError):  # delivered and removed meanwhile; a file
+    except OSError:  # delivered and removed meanwhile; a file; another user's
         return []
 
 
@@ -379,7 +399,7 @@ def _size(file: Path) -> int:
 def _age_order(path: Path) -> float:
     try:
         return path.stat().st_ctime
-    except FileNotFoundError:
+    except OSError:
         return 0.0
 
 

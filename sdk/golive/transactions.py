@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+from sqlalchemy.orm.session import SessionTransactionState
 
 from golive import names
 from golive.errors import InvalidEvent
@@ -150,10 +151,23 @@ def session_of(db: object) -> Session | None:
 
 
 def hold(session: Session, held_event: KpiEvent, recorder: Recorder) -> bool:
-    """Hold an event until the session's open transaction is decided; return False if it has none."""
+    """Hold an event until the session's open transaction is decided; return False if it has none.
+
+    In a hook that runs after the commit there is none any more; where a failed flush has rolled back already,
+    and the session waits for its `rollback()`, the event is discarded.
+    """
     root = session.get_transaction()
     if root is None:
         return False
+    transaction = session.get_nested_transaction() or root
+    if not transaction.is_active:
+        # No public attribute tells one that was committed from one that was rolled back.
+        state = getattr(transaction, "_state", None)
+        if state is SessionTransactionState.COMMITTED and transaction is root:
+            return False
+        if state is SessionTransactionState.DEACTIVE:
+            recorder.discard(1, names.DISCARD_ROLLBACK)
+            return True
     held: HeldEvents | None = session.info.get(_HELD)
     if held is None:
         held = session.info[_HELD] = HeldEvents(recorder)
@@ -162,7 +176,7 @@ def hold(session: Session, held_event: KpiEvent, recorder: Recorder) -> bool:
         for key in list(getattr(root, "_connections", ())):
             if isinstance(key, Connection):
                 held.watch(key, session.info.get(_CHANGES))
-    held.add(session.get_nested_transaction() or root, held_event)
+    held.add(transaction, held_event)
     return True
 
 

@@ -75,3 +75,17 @@ def test_it_is_asked_at_a_shutdown_too_and_after_an_outage(network: tuple[Proxy,
     harness.start()
     assert len(harness.rows()) == 20
     assert sum(counted().values()) == 20
+
+
+def test_a_transaction_that_asked_nothing_of_the_database_commits_while_it_is_away(
+    network: tuple[Proxy, Golive],
+) -> None:
+    proxy, harness = network
+    kpi_success(None, "W", "before")
+    assert harness.metrics() == ["before"]
+    harness.engine.dispose()
+    proxy.mode = "refuse"
+    with Session(harness.engine) as db, db.begin():
+        kpi_success(db, "W", "sent")
+    proxy.mode = "pass"
+    assert harness.metrics() == ["before", "sent"]

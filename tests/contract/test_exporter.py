@@ -190,3 +190,50 @@ def test_an_event_the_database_refuses_holds_up_no_other(
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()
+
+
+def test_an_event_a_constraint_refuses_holds_up_no_other(
+    exporter: SqlLogRecordExporter, engine: Engine
+) -> None:
+    refuse_poison(engine)
+    refused: list[str] = []
+    exporter.on_rejected = refused.append
+    assert exporter.write([event(1), event(2, metric="poison"), event(3)]) == 2
+    assert [row.id for row in rows(engine)] == [1, 3]
+    assert [json.loads(row)["id"] for row in refused] == [2]
+
+
+def test_an_event_refused_behind_one_that_is_there_already_holds_up_no_other(
+    exporter: SqlLogRecordExporter, engine: Engine
+) -> None:
+    exporter.write([event(1)])
+    refuse_poison(engine)
+    refused: list[str] = []
+    exporter.on_rejected = refused.append
+    # So many that PostgreSQL meets the first before it reads the last.
+    batch = [*map(event, range(1, 3_000)), event(5_000, metric="poison"), event(5_001)]
+    assert exporter.write(batch) == 2_999
+    assert len(rows(engine)) == 3_000
+    assert [json.loads(row)["id"] for row in refused] == [5_000]
+
+
+def refuse_poison(engine: Engine) -> None:
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("ALTER TABLE kpi_event ADD CHECK (metric <> 'poison')"))
+        else:
+            connection.execute(
+                text(
+                    "CREATE TRIGGER no_poison BEFORE INSERT ON kpi_event WHEN NEW.metric = 'poison' "
+                    "BEGIN SELECT RAISE(ABORT, 'poison'); END"
+                )
+            )
+
+
+@pytest.mark.parametrize("number", [1e23, 1.2345678901234567e20, 1.7641e18, 5e-324, -0.0, 2**62 + 1])
+def test_an_event_with_any_number_in_its_detail_is_known_again(
+    exporter: SqlLogRecordExporter, engine: Engine, number: float
+) -> None:
+    assert exporter.write([event(1, detail=json.dumps({"n": number}))]) == 1
+    assert exporter.write([event(1, detail=json.dumps({"n": number}))]) == 0
+    assert len(rows(engine)) == 1

@@ -98,6 +98,11 @@ def test_greenlets_of_a_patched_process_record_like_threads(any_machine: Machine
     assert any_machine.counted() == any_machine.written()
 
 
+def test_threads_that_fork_at_once_do_not_stop_the_delivery(machine: Machine) -> None:
+    assert machine.run("forking_at_once.py", timeout_s=60).stdout.split() == ["True"]
+    assert machine.written() == {("FORK", "before"): 1, ("FORK", "after"): 1}
+
+
 def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import resource
+import signal
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -343,3 +345,18 @@ def test_the_latest_value_is_the_one_that_happened_last_on_any_process(tmp_path:
 def test_every_kind_of_record_has_its_cells() -> None:
     assert shared_account.CELLS[shared_account.DURATIONS] == len(DURATION_BUCKETS_S) + 2
     assert cells.CELL.size == 16
+
+
+def test_a_file_the_disk_has_no_room_for_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = len(os.listdir("/proc/self/fd"))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
+        for _ in range(3):
+            with pytest.raises(OSError, match="File too large"):
+                CellFile(tmp_path / "account")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -157,3 +157,44 @@ def test_the_lock_outlives_a_descriptor_inherited_and_closed(tmp_path: Path) -> 
     with pytest.raises(BlockingIOError):
         fcntl.flock(os.open(next(tmp_path.rglob("lock")), os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
     spool.close(remove=False)
+
+
+def test_a_folder_let_go_of_is_changed_no_more_and_no_file_that_has_its_descriptor(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", 1 << 20)
+    spool.append(b"[1]")
+    spool.close(remove=False)
+    business = [(tmp_path / f"business_{number}").open("w+b", buffering=0) for number in range(4)]
+    for file in business:
+        file.write(b"a contract of the business's")
+    # A delivery that hung over the shutdown comes to its end.
+    spool.folder.acknowledge(Position(2, 0))
+    spool.folder.remove()
+    spool.folder.close()
+    for file in business:
+        file.seek(0)
+        assert file.read() == b"a contract of the business's"
+        file.close()
+    (orphan,) = orphans(tmp_path / "spool")
+    assert lines(orphan) == [b"[1]"]
+    orphan.remove()
+
+
+def test_what_cannot_be_kept_in_the_quarantine_is_logged_and_holds_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = Spool(tmp_path, 1 << 20)
+    (tmp_path / "quarantine.log").mkdir()
+    spool.folder.quarantine(b"damaged")
+    assert "damaged" in caplog.text
+    spool.close(remove=True)
+
+
+def test_a_neighbour_that_cannot_be_looked_into_stops_no_spool(tmp_path: Path) -> None:
+    # As another user's folder, for root as well.
+    (tmp_path / "loop").symlink_to("loop")
+    spool = Spool(tmp_path, 1 << 20)
+    spool.append(b"[1]")
+    spool.measure()
+    assert list(orphans(tmp_path)) == []
+    assert lines(spool.folder) == [b"[1]"]
+    spool.close(remove=True)

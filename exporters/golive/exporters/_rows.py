@@ -168,7 +168,8 @@ def _chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
 
 
 def _parsed(detail: str | None) -> Any:
-    return None if detail is None else json.loads(detail)
+    # PostgreSQL writes 1e23 out as an integer, which as such is not what the double was.
+    return None if detail is None else json.loads(detail, parse_int=float)
 
 
 @lru_cache(maxsize=256)

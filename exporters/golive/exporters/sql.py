@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 _COMPLAIN_EVERY_S = 60.0
 _RECHECK_S = 5.0
 _READ_ONLY_TRANSACTION = "25006"
+_UNIQUE_VIOLATION = "23505"
+_SQLITE_TAKEN = ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "SQLITE_CONSTRAINT_UNIQUE")
 _MAX_PROBES = 64
 _MAX_RACES = 20
 
@@ -96,6 +98,8 @@ class SqlLogRecordExporter(LogRecordExporter):
         if self._rows is None and time.monotonic() < self._recheck_at:
             return False
         try:
+            if connection.dialect.name == "sqlite" and not self._opens_on(connection):
+                return False
             statements = self._statements()
         except Exception as error:  # see `export`
             self._recheck_at = time.monotonic() + _RECHECK_S
@@ -143,14 +147,20 @@ class SqlLogRecordExporter(LogRecordExporter):
             with self._engine.begin() as connection:
                 return statements.insert_many(connection, rows())
         except Exception as error:
-            if self._is_data_error(error):
+            if self._is_refused(error):
                 return self._write_one_by_one(statements, rows())
-            if not self._is_integrity_error(error):
+            if not self._is_id_taken(error):
                 raise
-        return self._write_deduplicated(statements, list(rows()))
+        everything = list(rows())
+        try:
+            return self._write_deduplicated(statements, everything)
+        except Exception as error:
+            if not self._is_refused(error):
+                raise
+        return self._write_one_by_one(statements, everything)
 
     def _write_one_by_one(self, statements: SqliteRows | PostgresRows, rows: Iterable[Row]) -> int:
-        """Write what the database takes of a batch it refused for a value; `on_rejected` gets the rest.
+        """Write what the database takes of a batch it refused for a row; `on_rejected` gets the rest.
 
         One such event must not hold up all behind it for ever.
         """
@@ -159,7 +169,7 @@ class SqlLogRecordExporter(LogRecordExporter):
             try:
                 written += self._write_deduplicated(statements, [row])
             except Exception as error:
-                if not self._is_data_error(error):
+                if not self._is_refused(error):
                     raise
                 _log.error("the event store refuses event %d: %s", row.id, _one_line(error))
                 self.on_rejected(json.dumps(row._asdict()))
@@ -172,7 +182,7 @@ class SqlLogRecordExporter(LogRecordExporter):
                     return _insert_missing(statements, connection, rows)
             except Exception as error:
                 # Another process took one of the ids between the look and the insert: look again.
-                if not self._is_integrity_error(error):
+                if not self._is_id_taken(error):
                     raise
         raise GoliveError(f"other writers took the ids of {len(rows)} events, {_MAX_RACES} times in a row")
 
@@ -182,6 +192,20 @@ class SqlLogRecordExporter(LogRecordExporter):
             with self._opening:
                 self._rows = self._rows or self._open()
         return self._rows
+
+    def _opens_on(self, connection: Connection) -> bool:
+        """Return whether an SQLite store is open or, asked on a business connection, has its schema.
+
+        Another connection would wait for the lock the business's transaction may hold; it makes a schema that
+        is missing when the events come to it from the spool.
+        """
+        if self._rows is None:
+            try:
+                database.check_schema(connection)
+            except SchemaError:
+                return False
+            self._rows = SqliteRows()
+        return True
 
     def _open(self) -> SqliteRows | PostgresRows:
         if self._url.get_backend_name() == "sqlite":
@@ -202,11 +226,19 @@ class SqlLogRecordExporter(LogRecordExporter):
         except SchemaError:
             database.upgrade(self._url)
 
-    def _is_integrity_error(self, error: Exception) -> bool:
-        return isinstance(_raw(error), self._engine.dialect.loaded_dbapi.IntegrityError)
+    def _is_id_taken(self, error: Exception) -> bool:
+        raw = _raw(error)
+        if not isinstance(raw, self._engine.dialect.loaded_dbapi.IntegrityError):
+            return False
+        return getattr(raw, "sqlstate", None) == _UNIQUE_VIOLATION or (
+            getattr(raw, "sqlite_errorname", None) in _SQLITE_TAKEN
+        )
 
-    def _is_data_error(self, error: Exception) -> bool:
-        return isinstance(_raw(error), self._engine.dialect.loaded_dbapi.DataError)
+    def _is_refused(self, error: Exception) -> bool:
+        """Return whether the database will never take a row: for a value, or an operator's constraint."""
+        driver = self._engine.dialect.loaded_dbapi
+        refused = isinstance(_raw(error), (driver.DataError, driver.IntegrityError))
+        return refused and not self._is_id_taken(error)
 
     def _complain(self, error: Exception) -> None:
         """Log that the store cannot be written: once for each cause, and each minute."""
