@@ -1,6 +1,6 @@
 """What the risk guard costs on PostgreSQL: beside its own statements by bare psycopg, and under contention.
 
-python -m bench.risk contend golive|counter URL SECONDS    # one of the contending processes
+python -m bench.risk contend golive|counter|statements URL SECONDS    # one of the contending processes
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 import psycopg
-from bench._rounds import compare
+from bench._rounds import compare, per_call
 
 from golive import database, pipeline
 from golive.risk import GLOBAL, risk_reserve_or_raise, risk_settle, upsert_policy
@@ -47,29 +47,24 @@ def recorded(call: Callable[[], object]) -> list[tuple[bytes, dict[str, Any]]]:
     return statements
 
 
+def replay(connection: psycopg.Connection[Any], statements: list[tuple[bytes, dict[str, Any]]]) -> None:
+    """Execute the statements of a reserve and a settle again, for another reservation."""
+    number = pipeline.next_id()
+    for statement, parameters in statements:
+        if "id" in parameters:
+            parameters["id"] = number
+        connection.execute(statement, parameters).fetchall()
+
+
 def beside_bare_sql(url: str) -> str:
     reserve_and_settle(url)  # the first of a day begins it
     statements = recorded(lambda: reserve_and_settle(url))
-    plain = url.replace("+psycopg", "")
-    with psycopg.connect(plain, autocommit=True) as connection:
-
-        def bare() -> float:
-            started = time.perf_counter()
-            for _ in range(PAIRS):
-                number = pipeline.next_id()
-                for statement, parameters in statements:
-                    if "id" in parameters:
-                        parameters["id"] = number
-                    connection.execute(statement, parameters).fetchall()
-            return (time.perf_counter() - started) / PAIRS
-
-        def ours() -> float:
-            started = time.perf_counter()
-            for _ in range(PAIRS):
-                reserve_and_settle(url)
-            return (time.perf_counter() - started) / PAIRS
-
-        result = compare(ours, bare, ROUNDS)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        result = compare(
+            lambda: per_call(lambda: reserve_and_settle(url), PAIRS),
+            lambda: per_call(lambda: replay(connection, statements), PAIRS),
+            ROUNDS,
+        )
     return (
         f"| risk reserve + settle, {len(statements)} statements | {result.ours * 1e3:.2f} ms "
         f"| the same statements by bare psycopg | {result.theirs * 1e3:.2f} ms "
@@ -94,20 +89,18 @@ def contending(url: str, what: str) -> float:
     return sum(float(process.communicate()[0]) for process in processes)
 
 
-def under_contention(url: str) -> str:
-    result = compare(
-        lambda: 1 / contending(url, "golive"), lambda: 1 / contending(url, "counter"), CONTEND_ROUNDS
-    )
+def under_contention(url: str, what: str, name: str, target: str) -> str:
+    result = compare(lambda: 1 / contending(url, "golive"), lambda: 1 / contending(url, what), CONTEND_ROUNDS)
     return (
         f"| risk bookings, {PROCESSES} processes on one engine | {1 / result.ours:,.0f}/s "
-        f"| one `UPDATE … WHERE` of a row counter | {1 / result.theirs:,.0f}/s "
-        f"| {1 / result.ratio:.2f} | at least 0.7 |"
+        f"| {name} | {1 / result.theirs:,.0f}/s | {1 / result.ratio:.2f} | {target} |"
     )
 
 
 def contend(what: str, url: str, seconds: float) -> None:
     """Book as often as possible for some seconds once told to go; print the rate."""
     connection = psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
+    statements = recorded(lambda: reserve_and_settle(url))
 
     def count() -> int:
         connection.execute(COUNT)
@@ -117,8 +110,11 @@ def contend(what: str, url: str, seconds: float) -> None:
         reserve_and_settle(url)
         return 2
 
-    work = book if what == "golive" else count
-    work()
+    def book_barely() -> int:
+        replay(connection, statements)
+        return 2
+
+    work = {"golive": book, "counter": count, "statements": book_barely}[what]
     print("ready", flush=True)
     sys.stdin.readline()
     started, done = time.perf_counter(), 0
@@ -145,7 +141,11 @@ def main(server: PostgresServer) -> list[str]:
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("CREATE TABLE bench_counter (id int PRIMARY KEY, used int NOT NULL)")
         connection.execute("INSERT INTO bench_counter VALUES (1, 0)")
-        lines = [beside_bare_sql(url), under_contention(url)]
+        lines = [
+            beside_bare_sql(url),
+            under_contention(url, "counter", "one `UPDATE … WHERE` of a row counter", "at least 0.7"),
+            under_contention(url, "statements", "the same statements by bare psycopg", ""),
+        ]
         connection.execute("DROP TABLE bench_counter")
     return lines
 
