@@ -62,7 +62,9 @@ def by_ledgers(engine: Engine) -> dict[tuple[str, str], tuple[Any, ...]]:
         "FROM risk_ledger_day"
     )
     with engine.connect() as connection:
-        return {(row[0], row[1]): tuple(map(Decimal, row[2:])) for row in connection.execute(text(query))}
+        rows = connection.execute(text(query)).all()
+    # A day that began for a reservation that was then refused, or killed, has figures of nothing and no event.
+    return {(row[0], row[1]): tuple(map(Decimal, row[2:])) for row in rows if any(row[2:])}
 
 
 def by_events(engine: Engine) -> dict[tuple[str, str], tuple[Any, ...]]:
@@ -80,7 +82,7 @@ def by_events(engine: Engine) -> dict[tuple[str, str], tuple[Any, ...]]:
             found[name, day] = sums
             total = found.get((GLOBAL, day), (Decimal(0),) * 4)
             found[GLOBAL, day] = tuple(map(sum, zip(total, sums, strict=True)))
-    return found
+    return {key: figures for key, figures in found.items() if any(figures)}
 
 
 def open_risk(engine: Engine, table: str) -> dict[str, Decimal]:

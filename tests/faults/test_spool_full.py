@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from golive.settings import Settings
 from tests.faults.machine import Machine
 from tests.faults.test_outage import ask, flush
 from tests.support.postgres import PostgresServer
@@ -40,7 +41,7 @@ def test_drop_goes_on_and_counts_what_it_drops(
         postgres_machine, postgres_server, "emit", 3_000, **SMALL, GOLIVE_SPOOL_WHEN_FULL="drop"
     )
     assert said["returned"] == 3_000
-    assert said["longest_s"] < 0.5
+    assert said["longest_s"] < Settings().block_seconds / 2  # it waits for nothing, but for a busy machine
     assert said["discarded"].keys() == {"spool_full"}
     assert said["counted"] + said["discarded"]["spool_full"] == 3_000
     assert len(postgres_machine.rows()) == said["counted"] > 100
