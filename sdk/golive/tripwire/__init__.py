@@ -24,7 +24,7 @@ from golive.tripwire.finding import (
     Finding,
     Span,
 )
-from golive.tripwire.observations import Observation
+from golive.tripwire.observations import Observation, carries, kind_of
 from golive.tripwire.pinned import PinnedBaseline, pin
 from golive.tripwire.rule import CONFIRMED, MODES, RATE, THRESHOLD, VALUE, Rule, events_needed
 
@@ -47,8 +47,10 @@ __all__ = [
     "PinnedBaseline",
     "Rule",
     "Span",
+    "carries",
     "evaluate",
     "events_needed",
     "evidence_needed",
+    "kind_of",
     "pin",
 ]

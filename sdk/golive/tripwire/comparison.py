@@ -29,6 +29,14 @@ class Comparison(NamedTuple):
     evidence: float = 0.0
 
 
+class Judgement(NamedTuple):
+    """A verdict, the comparison it is reported with, and the one with the most evidence for it."""
+
+    verdict: str
+    reported: Comparison
+    strongest: Comparison
+
+
 class Stream(Protocol):
     """Events of one kind, ready to be compared."""
 

@@ -1,9 +1,9 @@
 """`confirmed` mode: a drop trips once it is large enough and too unlikely to be chance, in whichever window.
 
 A scan of likelihood ratios over windows of many lengths, after D. Siegmund and E. S. Venkatraman, "Using the
-generalized likelihood ratio statistic for sequential detection of a change-point" (1995): short windows see a
-collapse after a few events, long ones a small drop, and one bar for all of them keeps false trips to the share
-that was asked for.
+generalized likelihood ratio statistic for sequential detection of a change-point" (1995): short windows see
+a collapse after a few events, long ones a small drop, and one bar for all of them keeps false trips to the
+share that was asked for.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from golive.tripwire.calibration import (
     SMALLEST_WINDOW,
     evidence_needed,
 )
-from golive.tripwire.comparison import Comparison, Stream
+from golive.tripwire.comparison import Comparison, Judgement, Stream
 from golive.tripwire.finding import OK, SUSPECT, TRIGGERED
 from golive.tripwire.rule import Rule
 
@@ -26,29 +26,21 @@ def events_for_a_verdict(rule: Rule) -> int:
     return SMALLEST_WINDOW + (0 if rule.pinned else rule.baseline_events)
 
 
-def judge(rule: Rule, stream: Stream) -> tuple[str, Comparison]:
-    """Return the verdict, and what it rests on.
+def judge(rule: Rule, stream: Stream) -> Judgement:
+    """Return the verdict, and the comparisons it rests on.
 
-    That is the smallest window that trips, or else the smallest that is suspect, or else the policy's own, or
-    the largest there is yet.
+    Reported is the smallest window that trips, or else the smallest that is suspect, or else the policy's own,
+    or the largest there is yet.
     """
     needed = evidence_needed(rule.false_trips)
-    suspect: Comparison | None = None
-    usual: Comparison | None = None
-    for window, before in windows(rule, len(stream)):
-        made = stream.weighed(window, before)
-        if _large_enough(rule, made):
-            if made.evidence >= needed:
-                return TRIGGERED, made
-            if made.evidence >= needed / 2:
-                suspect = suspect or made
-        if window <= rule.window_events:
-            usual = made
-    if suspect is not None:
-        return SUSPECT, suspect
-    if usual is None:  # `events_for_a_verdict` was not heeded
-        raise ValueError("too few events")
-    return OK, usual
+    made = [stream.weighed(window, before) for window, before in windows(rule, len(stream))]
+    fallen = [comparison for comparison in made if _large_enough(rule, comparison)]
+    for verdict, least in ((TRIGGERED, needed), (SUSPECT, needed / 2)):
+        telling = [comparison for comparison in fallen if comparison.evidence >= least]
+        if telling:
+            return Judgement(verdict, telling[0], max(telling, key=lambda comparison: comparison.evidence))
+    usual = [comparison for comparison in made if comparison.window <= rule.window_events][-1]
+    return Judgement(OK, usual, usual)
 
 
 def windows(rule: Rule, n: int) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from golive.tripwire import blind, confirmed, threshold
 from golive.tripwire.calibration import LARGEST_WINDOW, evidence_needed
-from golive.tripwire.comparison import Comparison, Stream
+from golive.tripwire.comparison import Comparison, Judgement, Stream
 from golive.tripwire.finding import (
     BLIND,
     FAILING_EVENTS_MAX,
@@ -38,16 +38,18 @@ def evaluate(
 
     Args:
         rule: The rule.
-        observations: At least the newest `events_needed(rule)` events that carry success or value, or all
-            there are; times with a time zone.
+        observations: The newest `events_needed(rule)` events that carry what the stream is judged by (see
+            `kind_of`), or all there are; times with a time zone. Others among them, and older ones, are left
+            out.
         now: What time it is; None where nobody asks whether the wire is blind.
         up_since: Since when the service that emits has been up without a break; silence is counted from then
             at the earliest. None for always.
     """
     ordered = in_order(observations)
-    events = [event for event in ordered if carries(event)][-events_needed(rule) :]
-    kind = kind_of(events) if rule.pinned is None else rule.pinned.kind
-    finding = _judged(rule, kind, [event for event in events if carries(event, kind)])
+    needed = events_needed(rule)
+    kind = kind_of(ordered, needed) if rule.pinned is None else rule.pinned.kind
+    events = [event for event in ordered if carries(event, kind)][-needed:]
+    finding = _judged(rule, kind, events)
     silence = blind.silence_s(ordered[-1].created_at if ordered else None, now, up_since)
     limit = rule.blind_after_s
     if limit is None and finding.verdict != INSUFFICIENT_DATA:
@@ -66,19 +68,17 @@ def _judged(rule: Rule, kind: str | None, events: Sequence[Observation]) -> Find
         explanation = f"{len(events)} events, {least} are needed"
         return Finding(INSUFFICIENT_DATA, explanation, rule.mode, kind, len(events))
     stream: Stream = (Rates if kind == RATE else Values)(events, rule.pinned)
-    verdict, made = judge.judge(rule, stream)
-    return _finding(rule, stream, events, verdict, made)
+    return _finding(rule, stream, events, judge.judge(rule, stream))
 
 
-def _finding(
-    rule: Rule, stream: Stream, events: Sequence[Observation], verdict: str, made: Comparison
-) -> Finding:
+def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgement: Judgement) -> Finding:
+    verdict, made, strongest = judgement
     needed = evidence_needed(rule.false_trips)
     weighs = rule.mode == CONFIRMED
     start = len(events) - made.window
     failing = stream.failing(made)
     pinned = rule.pinned is not None
-    against = stream.measured_against(made)
+    against = stream.measured_against(strongest)
     return Finding(
         verdict=verdict,
         explanation=_explanation(rule, stream.kind, verdict, made),
@@ -92,8 +92,9 @@ def _finding(
         evidence_needed=needed if weighs else None,
         detectable_drop=stream.detectable_drop(made, LARGEST_WINDOW, needed),
         window=_span(events[start:]),
+        strongest_window=strongest.window,
         baseline_span=None if pinned else _span(events[start - made.before : start]),
-        baseline_n=against.n,
+        baseline_n=rule.pinned.n if rule.pinned else made.before,
         pinned=pinned,
         failures=len(failing),
         failing=tuple(FailingEvent(event.id, event.trace_id) for event in failing[:FAILING_EVENTS_MAX]),
@@ -108,9 +109,9 @@ def _span(events: Sequence[Observation]) -> Span:
 
 def _explanation(rule: Rule, kind: str, verdict: str, made: Comparison) -> str:
     """Return the verdict in one sentence for people."""
-    figure = (lambda level: f"{level:.1%}") if kind == RATE else (lambda level: f"{level:g}")
+    style = ".1%" if kind == RATE else "g"
     text = (
-        f"{_NAMES[kind]} {figure(made.baseline)} before, {figure(made.current)} over the last {made.window}"
+        f"{_NAMES[kind]} {made.baseline:{style}} before, {made.current:{style}} over the last {made.window}"
     )
     if made.drop is None:
         text += ": the baseline cannot be told from zero, so a drop has no measure"

@@ -54,6 +54,8 @@ class Finding(NamedTuple):
         detectable_drop: The smallest relative drop that 400 events of this stream could tell from chance;
             None where not even a collapse can be, and where there is no baseline.
         window: The events compared.
+        strongest_window: How many of the newest events are the window with the most evidence: where a fall
+            most likely began. In `confirmed` mode `window` is the smallest that has the verdict.
         baseline_span: The events they were compared with; None for a pinned baseline.
         baseline_n: How many events the baseline rests on; None where that is not known.
         pinned: Whether the baseline is the rule's own.
@@ -62,7 +64,8 @@ class Finding(NamedTuple):
         failing: The first 50 of them: the newest failures, or the lowest values.
         silence_s: Seconds since the last event, while the service was up; None where nobody said the time.
         blind_after_s: After how many the wire is blind; None where the events are too few to tell.
-        measured_against: The baseline, for a trip to freeze. Not part of `as_json`: its sample is long.
+        measured_against: The baseline before `strongest_window`, for a trip to freeze: the one before a
+            smaller window may have a part of the fall in it. Not part of `as_json`: its sample is long.
     """
 
     verdict: str
@@ -77,6 +80,7 @@ class Finding(NamedTuple):
     evidence_needed: float | None = None
     detectable_drop: float | None = None
     window: Span | None = None
+    strongest_window: int | None = None
     baseline_span: Span | None = None
     baseline_n: int | None = None
     pinned: bool = False

@@ -43,14 +43,17 @@ def carries(event: Observation, kind: str | None = None) -> bool:
     return kind != RATE and event.value is not None and math.isfinite(event.value)
 
 
-def kind_of(events: Sequence[Observation]) -> str | None:
-    """Return what a stream is judged by, `rate` or `value`: what more of its events carry.
+def kind_of(ordered: Sequence[Observation], newest: int) -> str | None:
+    """Return what a stream is judged by, `rate` or `value`: what more of its newest events carry.
 
-    A stray event of the other sort is left out, and changes nothing. Where both are as many it is the rate,
-    and None where no event carries anything.
+    Args:
+        ordered: Its events, from the oldest to the newest.
+        newest: How many of those that carry either are asked.
+
+    Returns:
+        The rate where both are as many, None where no event carries anything.
     """
-    flagged = sum(carries(event, RATE) for event in events)
-    valued = sum(carries(event, VALUE) for event in events)
-    if not flagged and not valued:
+    asked = [event for event in ordered if carries(event)][-newest:]
+    if not asked:
         return None
-    return RATE if flagged >= valued else VALUE
+    return RATE if 2 * sum(carries(event, RATE) for event in asked) >= len(asked) else VALUE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from golive.errors import InvalidArgument
-from golive.tripwire.calibration import LARGEST_BASELINE
+from golive.tripwire.calibration import LARGEST_BASELINE, SMALLEST_WINDOW
 from golive.tripwire.guarded import guarded, mean
 from golive.tripwire.observations import RATE, VALUE, Observation, carries, in_order, kind_of
 
@@ -46,8 +46,9 @@ class PinnedBaseline:
             raise InvalidArgument("pinned.n", "a number of events, for a rate of 0 or 1", "None")
         if self.kind == RATE and self.sample:
             raise InvalidArgument("pinned.sample", "no values, for a rate", f"{len(self.sample)}")
-        if self.sample and not 8 <= len(self.sample) <= LARGEST_BASELINE:
-            raise InvalidArgument("pinned.sample", f"8 to {LARGEST_BASELINE} values", f"{len(self.sample)}")
+        if self.sample and not SMALLEST_WINDOW <= len(self.sample) <= LARGEST_BASELINE:
+            expected = f"{SMALLEST_WINDOW} to {LARGEST_BASELINE} values"
+            raise InvalidArgument("pinned.sample", expected, f"{len(self.sample)}")
         if not all(_finite(value) for value in self.sample):
             raise InvalidArgument("pinned.sample", "finite numbers", "something else")
         object.__setattr__(self, "sample", tuple(sorted(map(float, self.sample))))
@@ -83,21 +84,21 @@ def pin(observations: Iterable[Observation]) -> PinnedBaseline:
         InvalidArgument: Fewer than 8 of them carry what their kind is judged by.
     """
     ordered = in_order(observations)
-    kind = kind_of(ordered)
+    kind = kind_of(ordered, len(ordered))
     events = [event for event in ordered if carries(event, kind)]
-    if len(events) < 8:
-        raise InvalidArgument("observations", "8 events or more", f"{len(events)}")
+    if len(events) < SMALLEST_WINDOW:
+        raise InvalidArgument("observations", f"{SMALLEST_WINDOW} events or more", f"{len(events)}")
     if kind == RATE:
         return PinnedBaseline(RATE, sum(event.success is True for event in events) / len(events), len(events))
     return pinned_values(sorted(event.value for event in events if event.value is not None))
 
 
 def pinned_values(ascending: Sequence[float]) -> PinnedBaseline:
-    """Return the baseline of values in ascending order, 8 or more."""
+    """Return the baseline of one or more values in ascending order; fewer than 8 make no sample."""
     n = len(ascending)
     kept = min(n, LARGEST_BASELINE)
     sample = tuple(ascending[(2 * place + 1) * n // (2 * kept)] for place in range(kept))
-    return PinnedBaseline(VALUE, mean(guarded(ascending)), n, sample)
+    return PinnedBaseline(VALUE, mean(guarded(ascending)), n, sample if n >= SMALLEST_WINDOW else ())
 
 
 def _finite(number: object) -> bool:

@@ -47,7 +47,9 @@ class Rates:
         """Return the smallest drop of which `window` events are expected to give the evidence needed."""
         baseline = comparison.baseline
         size = comparison.before if self._pinned is None else self._pinned.n
-        return baseline and smallest_that(
+        if not baseline:
+            return None
+        return smallest_that(
             lambda drop: evidence(baseline * (1 - drop), window, baseline, size) >= needed, 0.0, 1.0
         )
 

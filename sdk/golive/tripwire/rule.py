@@ -88,7 +88,8 @@ class Rule:
 def events_needed(rule: Rule) -> int:
     """Return how many of the newest events an evaluation uses at most; more do not change the finding.
 
-    Events that carry neither success nor value are not among them: leave them out where the store can.
+    Those are events that carry what the stream is judged by. A reader that took so many of any sort, and
+    finds too few among them, reads again, of that sort alone.
     """
     if rule.mode == CONFIRMED:
         most = LARGEST_WINDOW + (0 if rule.pinned else LARGEST_BASELINE)

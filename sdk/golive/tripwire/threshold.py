@@ -1,6 +1,6 @@
 """`threshold` mode, the plain rule: the newest events against those before, and too large a drop trips."""
 
-from golive.tripwire.comparison import Comparison, Stream
+from golive.tripwire.comparison import Judgement, Stream
 from golive.tripwire.finding import OK, TRIGGERED
 from golive.tripwire.rule import Rule
 
@@ -13,13 +13,12 @@ def events_for_a_verdict(rule: Rule) -> int:
     return rule.window_events + (0 if rule.pinned else rule.baseline_events)
 
 
-def judge(rule: Rule, stream: Stream) -> tuple[str, Comparison]:
-    """Return the verdict, and what it rests on.
+def judge(rule: Rule, stream: Stream) -> Judgement:
+    """Return the verdict, and the comparison it rests on.
 
     A drop above `max_drop_fraction` trips; one of exactly so much is borne. From a mean of exactly zero, any
     mean below zero is a drop without measure, and trips.
     """
     made = stream.plain(rule.window_events, 0 if rule.pinned else rule.baseline_events)
-    if made.drop is None:
-        return (TRIGGERED if made.below_zero else OK), made
-    return (TRIGGERED if made.drop > rule.max_drop_fraction + _ROUNDING else OK), made
+    trips = made.below_zero if made.drop is None else made.drop > rule.max_drop_fraction + _ROUNDING
+    return Judgement(TRIGGERED if trips else OK, made, made)

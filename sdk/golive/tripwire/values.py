@@ -1,8 +1,9 @@
 """Values: means for the drop, ranks for the evidence.
 
 Source: B. L. van der Waerden, "Order tests for the two-sample problem" (1952): the values of window and
-baseline together are put in order, each takes the quantile of the normal distribution that belongs to its place,
-and the two sums are compared. The distribution of the values does not matter, and an outlier counts as one place.
+baseline together are put in order, each takes the quantile of the normal distribution that belongs to its
+place, and the two sums are compared. The distribution of the values does not matter, and an outlier counts as
+one place.
 """
 
 import math
@@ -135,7 +136,7 @@ class Values:
 def normal_scores(n: int) -> tuple[tuple[float, ...], float]:
     """Return the quantiles of the normal distribution at 1/(n+1) … n/(n+1), and their standard deviation."""
     scores = tuple(_NORMAL.inv_cdf(place / (n + 1)) for place in range(1, n + 1))
-    return scores, statistics.stdev(scores, 0.0)
+    return scores, math.sqrt(math.fsum(score * score for score in scores) / (n - 1))
 
 
 def _scrambled(number: int) -> int:
