@@ -20,6 +20,7 @@ from golive.tripwire import (
     SUSPECT,
     THRESHOLD,
     TRIGGERED,
+    VALUE,
     Observation,
     PinnedBaseline,
     Rule,
@@ -112,7 +113,7 @@ def test_a_large_drop_without_enough_evidence_is_suspect() -> None:
     finding = evaluate(Rule(), outcomes(GOOD + rate(37, 50)))
     assert finding.verdict == SUSPECT
     assert finding.evidence is not None
-    assert evidence_needed(0.01) / 2 <= finding.evidence < evidence_needed(0.01)
+    assert evidence_needed(0.01, RATE) / 2 <= finding.evidence < evidence_needed(0.01, RATE)
 
 
 def test_much_evidence_for_a_small_drop_is_ok() -> None:
@@ -121,11 +122,12 @@ def test_much_evidence_for_a_small_drop_is_ok() -> None:
     )
     assert finding.verdict == OK
     assert finding.evidence is not None
-    assert finding.evidence > evidence_needed(0.001)
+    assert finding.evidence > evidence_needed(0.001, RATE)
 
 
-def test_the_stricter_about_false_trips_the_more_evidence_is_needed() -> None:
-    assert evidence_needed(0.05) < evidence_needed(0.01) < evidence_needed(0.001)
+@pytest.mark.parametrize("kind", [RATE, VALUE])
+def test_the_stricter_about_false_trips_the_more_evidence_is_needed(kind: str) -> None:
+    assert evidence_needed(0.05, kind) < evidence_needed(0.01, kind) < evidence_needed(0.001, kind)
 
 
 @pytest.mark.parametrize("mode", MODES)

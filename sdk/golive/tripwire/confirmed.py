@@ -29,10 +29,10 @@ def events_for_a_verdict(rule: Rule) -> int:
 def judge(rule: Rule, stream: Stream) -> Judgement:
     """Return the verdict, and the comparisons it rests on.
 
-    Reported is the smallest window that trips, or else the smallest that is suspect, or else the policy's own,
-    or the largest there is yet.
+    Reported is the smallest window that trips, or else the smallest that is suspect, or else the policy's
+    own, or the largest there is yet.
     """
-    needed = evidence_needed(rule.false_trips)
+    needed = evidence_needed(rule.false_trips, stream.kind)
     made = [stream.weighed(window, before) for window, before in windows(rule, len(stream))]
     fallen = [comparison for comparison in made if _large_enough(rule, comparison)]
     for verdict, least in ((TRIGGERED, needed), (SUSPECT, needed / 2)):

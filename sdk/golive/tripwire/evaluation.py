@@ -73,7 +73,7 @@ def _judged(rule: Rule, kind: str | None, events: Sequence[Observation]) -> Find
 
 def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgement: Judgement) -> Finding:
     verdict, made, strongest = judgement
-    needed = evidence_needed(rule.false_trips)
+    needed = evidence_needed(rule.false_trips, stream.kind)
     weighs = rule.mode == CONFIRMED
     start = len(events) - made.window
     failing = stream.failing(made)
@@ -118,5 +118,5 @@ def _explanation(rule: Rule, kind: str, verdict: str, made: Comparison) -> str:
     elif made.drop > 0:
         text += f": a drop of {made.drop:.1%}, {rule.max_drop_fraction:.1%} is the most there may be"
     if rule.mode == CONFIRMED and verdict in (SUSPECT, TRIGGERED):
-        text += f", with evidence {made.evidence:.1f} of {evidence_needed(rule.false_trips):g}"
+        text += f", with evidence {made.evidence:.1f} of {evidence_needed(rule.false_trips, kind):g}"
     return text
