@@ -78,7 +78,6 @@ def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgemen
     start = len(events) - made.window
     failing = stream.failing(made)
     pinned = rule.pinned is not None
-    against = stream.measured_against(strongest)
     return Finding(
         verdict=verdict,
         explanation=_explanation(rule, stream.kind, verdict, made),
@@ -98,7 +97,7 @@ def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgemen
         pinned=pinned,
         failures=len(failing),
         failing=tuple(FailingEvent(event.id, event.trace_id) for event in failing[:FAILING_EVENTS_MAX]),
-        measured_against=against,
+        measured_against=stream.measured_against(strongest) if verdict == TRIGGERED else None,
     )
 
 

@@ -64,7 +64,7 @@ class Finding(NamedTuple):
         failing: The first 50 of them: the newest failures, or the lowest values.
         silence_s: Seconds since the last event, while the service was up; None where nobody said the time.
         blind_after_s: After how many the wire is blind; None where the events are too few to tell.
-        measured_against: The baseline before `strongest_window`, for a trip to freeze: the one before a
+        measured_against: Of a trip, the baseline before `strongest_window`, to be frozen: the one before a
             smaller window may have a part of the fall in it. Not part of `as_json`: its sample is long.
     """
 

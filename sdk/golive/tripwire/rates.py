@@ -37,16 +37,19 @@ class Rates:
         baseline = (self._successes[start] - self._successes[start - before]) / before
         return Comparison(window, before, baseline, current, relative_drop(baseline, current))
 
-    def weighed(self, window: int, before: int) -> Comparison:
-        """Compare them with evidence."""
+    def guarded(self, window: int, before: int) -> Comparison:
+        """Compare them; a flag is no outlier."""
+        return self.plain(window, before)
+
+    def evidence(self, window: int, before: int) -> float:
+        """Return the evidence that the window is worse."""
         made = self.plain(window, before)
-        size = before if self._pinned is None else self._pinned.n
-        return made._replace(evidence=evidence(made.current, window, made.baseline, size))
+        return evidence(made.current, window, made.baseline, self._size(before))
 
     def detectable_drop(self, comparison: Comparison, window: int, needed: float) -> float | None:
         """Return the smallest drop of which `window` events are expected to give the evidence needed."""
         baseline = comparison.baseline
-        size = comparison.before if self._pinned is None else self._pinned.n
+        size = self._size(comparison.before)
         if not baseline:
             return None
         return smallest_that(
@@ -60,6 +63,10 @@ class Rates:
     def measured_against(self, comparison: Comparison) -> PinnedBaseline:
         """Return the rate, and from how many events it was taken."""
         return self._pinned or PinnedBaseline(RATE, comparison.baseline, comparison.before)
+
+    def _size(self, before: int) -> int | None:
+        """Return how many events the baseline rests on."""
+        return before if self._pinned is None else self._pinned.n
 
 
 def evidence(current: float, window: int, baseline: float, before: int | None) -> float:
