@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from golive.tripwire import blind, confirmed, threshold
+from golive.tripwire import blind, modes
 from golive.tripwire.calibration import LARGEST_WINDOW, evidence_needed
 from golive.tripwire.comparison import Comparison, Judgement, Stream
 from golive.tripwire.finding import (
@@ -18,9 +18,7 @@ from golive.tripwire.finding import (
     Span,
 )
 from golive.tripwire.observations import RATE, VALUE, Observation, carries, in_order, kind_of
-from golive.tripwire.rates import Rates
 from golive.tripwire.rule import CONFIRMED, Rule, events_needed
-from golive.tripwire.values import Values
 
 _NAMES: Final = {RATE: "success rate", VALUE: "mean"}
 
@@ -62,13 +60,12 @@ def evaluate(
 
 
 def _judged(rule: Rule, kind: str | None, events: Sequence[Observation]) -> Finding:
-    judge = confirmed if rule.mode == CONFIRMED else threshold
-    least = max(judge.events_for_a_verdict(rule), rule.min_events_to_enforce)
-    if len(events) < least:
+    least = modes.events_for_a_verdict(rule)
+    if kind is None or len(events) < least:
         explanation = f"{len(events)} events, {least} are needed"
         return Finding(INSUFFICIENT_DATA, explanation, rule.mode, kind, len(events))
-    stream: Stream = (Rates if kind == RATE else Values)(events, rule.pinned)
-    return _finding(rule, stream, events, judge.judge(rule, stream))
+    stream = modes.stream_of(rule, kind, events)
+    return _finding(rule, stream, events, modes.judge(rule, stream))
 
 
 def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgement: Judgement) -> Finding:

@@ -6,7 +6,9 @@ tables involving small numbers" (1934), for the half event.
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from itertools import accumulate
+from typing import Self
 
 from golive.tripwire.comparison import Comparison, relative_drop, smallest_that
 from golive.tripwire.observations import RATE, Observation
@@ -21,15 +23,22 @@ class Rates:
     def __init__(self, events: Sequence[Observation], pinned: PinnedBaseline | None) -> None:
         self._events = events
         self._pinned = pinned
+        self._end = len(events)
         self._successes = [0, *accumulate(event.success is True for event in events)]
 
     def __len__(self) -> int:
-        return len(self._events)
+        return self._end
+
+    def until(self, end: int) -> Self:
+        """Return the stream as it was after so many events; both share what was counted."""
+        view = copy(self)
+        view._end = end
+        return view
 
     def plain(self, window: int, before: int) -> Comparison:
         """Compare the success rates of the window and its baseline."""
-        start = len(self) - window
-        current = (self._successes[-1] - self._successes[start]) / window
+        start = self._end - window
+        current = (self._successes[self._end] - self._successes[start]) / window
         if self._pinned is not None:
             return Comparison(
                 window, 0, self._pinned.level, current, relative_drop(self._pinned.level, current)
@@ -58,7 +67,8 @@ class Rates:
 
     def failing(self, comparison: Comparison) -> list[Observation]:
         """Return the failures of the window, the newest first."""
-        return [event for event in reversed(self._events[-comparison.window :]) if event.success is False]
+        window = self._events[self._end - comparison.window : self._end]
+        return [event for event in reversed(window) if event.success is False]
 
     def measured_against(self, comparison: Comparison) -> PinnedBaseline:
         """Return the rate, and from how many events it was taken."""
