@@ -116,6 +116,19 @@ def test_a_large_drop_without_enough_evidence_is_suspect() -> None:
     assert evidence_needed(0.01, RATE) / 2 <= finding.evidence < evidence_needed(0.01, RATE)
 
 
+def test_the_plain_rule_says_how_little_evidence_it_trips_on() -> None:
+    finding = evaluate(Rule(THRESHOLD), outcomes(rate(60, 200) + rate(11, 50)))
+    assert (finding.verdict, finding.evidence_needed) == (TRIGGERED, None)
+    assert finding.p_value is not None
+    assert 0.1 < finding.p_value < 0.3
+
+
+def test_the_p_value_is_that_of_one_comparison() -> None:
+    finding = evaluate(Rule(), outcomes(GOOD + rate(37, 50)))
+    assert finding.evidence == pytest.approx(7.81, abs=0.01)
+    assert finding.p_value == pytest.approx(3.9e-5, rel=0.02)
+
+
 def test_much_evidence_for_a_small_drop_is_ok() -> None:
     finding = evaluate(
         Rule(max_drop_fraction=0.2, window_events=400), outcomes([True] * 1000 + rate(340, 400))

@@ -1,6 +1,7 @@
 """The evaluation: a rule, the newest events of a stream, and what is found."""
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -74,6 +75,7 @@ def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgemen
     weighs = rule.mode == CONFIRMED
     start = len(events) - made.window
     failing = stream.failing(made)
+    evidence = made.evidence if weighs else _evidence(rule, stream, made)
     pinned = rule.pinned is not None
     return Finding(
         verdict=verdict,
@@ -84,7 +86,8 @@ def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgemen
         baseline=made.baseline,
         current=made.current,
         drop_fraction=made.drop,
-        evidence=made.evidence if weighs else None,
+        evidence=evidence,
+        p_value=None if evidence is None else math.erfc(math.sqrt(evidence)) / 2,
         evidence_needed=needed if weighs else None,
         detectable_drop=stream.detectable_drop(made, LARGEST_WINDOW, needed),
         window=_span(events[start:]),
@@ -96,6 +99,12 @@ def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgemen
         failing=tuple(FailingEvent(event.id, event.trace_id) for event in failing[:FAILING_EVENTS_MAX]),
         measured_against=stream.measured_against(strongest) if verdict == TRIGGERED else None,
     )
+
+
+def _evidence(rule: Rule, stream: Stream, made: Comparison) -> float | None:
+    """Return what `threshold` mode does not ask for, where it can be had."""
+    decreed = rule.pinned is not None and stream.kind == VALUE and not rule.pinned.sample
+    return None if decreed else stream.evidence(made.window, made.before)
 
 
 def _span(events: Sequence[Observation]) -> Span:

@@ -49,8 +49,10 @@ class Finding(NamedTuple):
         current: The same of the window.
         drop_fraction: (baseline - current) / |baseline|; negative for a rise. None where it is undefined, for
             a baseline of zero and, in `confirmed` mode, a mean that cannot be told from zero.
-        evidence: `confirmed` mode: log-likelihood ratio for "the window is worse than the baseline".
-        evidence_needed: What a trip asks of it.
+        evidence: Log-likelihood ratio for "the window is worse than the baseline"; None against a mean that
+            was decreed. `threshold` mode does not ask for it, and a reader may.
+        p_value: How probable so much evidence is by chance, in this one comparison.
+        evidence_needed: `confirmed` mode: the evidence a trip asks for.
         detectable_drop: The smallest relative drop that 400 events of this stream could tell from chance;
             None where not even a collapse can be, and where there is no baseline.
         window: The events compared.
@@ -77,6 +79,7 @@ class Finding(NamedTuple):
     current: float | None = None
     drop_fraction: float | None = None
     evidence: float | None = None
+    p_value: float | None = None
     evidence_needed: float | None = None
     detectable_drop: float | None = None
     window: Span | None = None

@@ -24,7 +24,7 @@ class Rates:
         self._events = events
         self._pinned = pinned
         self._end = len(events)
-        self._successes = [0, *accumulate(event.success is True for event in events)]
+        self._successes = [0, *accumulate(bool(event.success) for event in events)]
 
     def __len__(self) -> int:
         return self._end
@@ -68,7 +68,7 @@ class Rates:
     def failing(self, comparison: Comparison) -> list[Observation]:
         """Return the failures of the window, the newest first."""
         window = self._events[self._end - comparison.window : self._end]
-        return [event for event in reversed(window) if event.success is False]
+        return [event for event in reversed(window) if not event.success]
 
     def measured_against(self, comparison: Comparison) -> PinnedBaseline:
         """Return the rate, and from how many events it was taken."""
