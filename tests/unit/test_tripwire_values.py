@@ -79,6 +79,12 @@ def test_a_baseline_that_cannot_be_told_from_zero_has_no_drop() -> None:
     assert "cannot be told from zero" in finding.explanation
 
 
+def test_a_drop_beyond_measure_is_still_said_in_a_sentence() -> None:
+    finding = evaluate(Rule(THRESHOLD), amounts([1e-300] * 200 + [-1e300] * 50))
+    assert finding.verdict == TRIGGERED
+    assert "a drop of more than 10,000%" in finding.explanation
+
+
 @pytest.mark.parametrize("outlier", [-1e9, 1e9, -HUGE, HUGE])
 @pytest.mark.parametrize("place", [3, 500, 995, 1003, 1007])
 def test_one_outlier_does_not_trip_confirmed_mode(outlier: float, place: int) -> None:

@@ -121,7 +121,8 @@ def _explanation(rule: Rule, kind: str, verdict: str, made: Comparison) -> str:
     if made.drop is None:
         text += ": the baseline cannot be told from zero, so a drop has no measure"
     elif made.drop > 0:
-        text += f": a drop of {made.drop:.1%}, {rule.max_drop_fraction:.1%} is the most there may be"
+        drop = f"{made.drop:.1%}" if made.drop < 100 else "more than 10,000%"
+        text += f": a drop of {drop}, {rule.max_drop_fraction:.1%} is the most there may be"
     if rule.mode == CONFIRMED and verdict in (SUSPECT, TRIGGERED):
         text += f", with evidence {made.evidence:.1f} of {evidence_needed(rule.false_trips, kind):g}"
     return text
