@@ -133,7 +133,7 @@ def _pinned(streams: int, progress: Progress) -> list[str]:
 
 def side_by_side(streams: int, progress: Progress) -> list[str]:
     """Return every detector's delays, each at the bar that gives it 1 % false trips at its worst rate."""
-    few = max(100, streams // 5)
+    few = max(100, streams // 8)
     found: list[tuple[Tuned, dict[tuple[float, float], Delay]]] = []
     for detector in _detectors(streams, progress):
         found.append((detector, delays.delays(detector, streams)))

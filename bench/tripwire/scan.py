@@ -10,7 +10,7 @@ from bench.tripwire.streams import Array
 from golive.tripwire.calibration import LARGEST_BASELINE, SCANNED_WINDOWS
 
 NOTHING = -np.inf
-CHUNK = 100
+CHUNK = 25
 """Streams at once: their sums stay in the processor's cache."""
 
 
@@ -94,7 +94,7 @@ class Confirmed:
             if events >= window + most:
                 split = total[:, most : events + 1 - window]
                 good = total[:, window + most :] - split
-                late = table[good * (most + 1) + split - total[:, : events + 1 - window - most]]
+                late = table.take(good * (most + 1) + split - total[:, : events + 1 - window - most])
                 np.maximum(found[:, window + most - 1 :], late, out=found[:, window + most - 1 :])
         return found
 

@@ -38,7 +38,7 @@ def correlated(rate: float, streams: int, correlation: float, events: int = EVEN
     fresh = rng.random((streams, events), np.float32) < rate
     repeats = rng.random((streams, events), np.float32) < correlation
     repeats[:, 0] = False
-    origin = np.maximum.accumulate(np.where(repeats, 0, np.arange(events)), axis=1)
+    origin = np.maximum.accumulate(np.where(repeats, 0, np.arange(events, dtype=np.int32)), axis=1)
     return np.take_along_axis(fresh, origin, axis=1).astype(np.uint8)
 
 

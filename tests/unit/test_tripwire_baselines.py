@@ -4,7 +4,7 @@ import datetime as dt
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golive.errors import InvalidArgument
@@ -98,12 +98,14 @@ def test_a_pin_keeps_at_most_a_thousand_values_evenly_by_rank() -> None:
     assert pinned.level == pytest.approx(2499.5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=8, max_size=100))
 def test_a_pinned_rate_survives_storage(successes: list[bool]) -> None:
     pinned = pin(outcomes(successes))
     assert PinnedBaseline.from_json(json.loads(json.dumps(pinned.as_json()))) == pinned
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=8, max_size=100))
 def test_a_pinned_mean_survives_storage(values: list[float]) -> None:
     pinned = pin(amounts(values))

@@ -26,6 +26,7 @@ from golive.tripwire.finding import (
 )
 from golive.tripwire.observations import Observation, carries, kind_of
 from golive.tripwire.pinned import PinnedBaseline, pin
+from golive.tripwire.replay import replay
 from golive.tripwire.rule import CONFIRMED, MODES, RATE, THRESHOLD, VALUE, Rule, events_needed
 
 __all__ = [
@@ -53,4 +54,5 @@ __all__ = [
     "evidence_needed",
     "kind_of",
     "pin",
+    "replay",
 ]

@@ -17,7 +17,7 @@ class Comparison(NamedTuple):
         current: The same of the window.
         drop: Relative drop; None where the baseline is no measure for one.
         below_zero: Where it is none: whether the window is clearly below zero.
-        evidence: Log-likelihood ratio for "the window is worse"; 0 where it is not.
+        evidence: Log-likelihood ratio for "the window is worse", where it was asked for.
     """
 
     window: int
@@ -48,8 +48,12 @@ class Stream(Protocol):
         """Compare success rates or means, without evidence."""
         ...
 
-    def weighed(self, window: int, before: int) -> Comparison:
-        """Compare them with evidence, so that no single value decides."""
+    def guarded(self, window: int, before: int) -> Comparison:
+        """Compare them so that no single value decides."""
+        ...
+
+    def evidence(self, window: int, before: int) -> float:
+        """Return the log-likelihood ratio for "the window is worse"; 0 where it is not."""
         ...
 
     def detectable_drop(self, comparison: Comparison, window: int, needed: float) -> float | None:
@@ -78,7 +82,7 @@ def smallest_that(enough: "Probe", low: float, high: float) -> float | None:
     """Return by bisection where `enough` turns true between `low` and `high`; None where it does not."""
     if not enough(high):
         return None
-    for _ in range(30):
+    for _ in range(20):
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high

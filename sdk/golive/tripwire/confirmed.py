@@ -33,13 +33,21 @@ def judge(rule: Rule, stream: Stream) -> Judgement:
     own, or the largest there is yet.
     """
     needed = evidence_needed(rule.false_trips, stream.kind)
-    made = [stream.weighed(window, before) for window, before in windows(rule, len(stream))]
-    fallen = [comparison for comparison in made if _large_enough(rule, comparison)]
+    pairs = list(windows(rule, len(stream)))
+    usual = stream.guarded(*[pair for pair in pairs if pair[0] <= rule.window_events][-1])
+    telling: list[Comparison] = []
+    for window, before in pairs:
+        evidence = stream.evidence(window, before)
+        if window == usual.window:
+            usual = usual._replace(evidence=evidence)
+        if evidence >= needed / 2:
+            made = stream.guarded(window, before)._replace(evidence=evidence)
+            if _large_enough(rule, made):
+                telling.append(made)
     for verdict, least in ((TRIGGERED, needed), (SUSPECT, needed / 2)):
-        telling = [comparison for comparison in fallen if comparison.evidence >= least]
-        if telling:
-            return Judgement(verdict, telling[0], max(telling, key=lambda comparison: comparison.evidence))
-    usual = [comparison for comparison in made if comparison.window <= rule.window_events][-1]
+        enough = [made for made in telling if made.evidence >= least]
+        if enough:
+            return Judgement(verdict, enough[0], max(enough, key=lambda made: made.evidence))
     return Judgement(OK, usual, usual)
 
 

@@ -1,10 +1,11 @@
 """The evaluation: a rule, the newest events of a stream, and what is found."""
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from golive.tripwire import blind, confirmed, threshold
+from golive.tripwire import blind, modes
 from golive.tripwire.calibration import LARGEST_WINDOW, evidence_needed
 from golive.tripwire.comparison import Comparison, Judgement, Stream
 from golive.tripwire.finding import (
@@ -18,9 +19,7 @@ from golive.tripwire.finding import (
     Span,
 )
 from golive.tripwire.observations import RATE, VALUE, Observation, carries, in_order, kind_of
-from golive.tripwire.rates import Rates
 from golive.tripwire.rule import CONFIRMED, Rule, events_needed
-from golive.tripwire.values import Values
 
 _NAMES: Final = {RATE: "success rate", VALUE: "mean"}
 
@@ -62,13 +61,12 @@ def evaluate(
 
 
 def _judged(rule: Rule, kind: str | None, events: Sequence[Observation]) -> Finding:
-    judge = confirmed if rule.mode == CONFIRMED else threshold
-    least = max(judge.events_for_a_verdict(rule), rule.min_events_to_enforce)
-    if len(events) < least:
+    least = modes.events_for_a_verdict(rule)
+    if kind is None or len(events) < least:
         explanation = f"{len(events)} events, {least} are needed"
         return Finding(INSUFFICIENT_DATA, explanation, rule.mode, kind, len(events))
-    stream: Stream = (Rates if kind == RATE else Values)(events, rule.pinned)
-    return _finding(rule, stream, events, judge.judge(rule, stream))
+    stream = modes.stream_of(rule, kind, events)
+    return _finding(rule, stream, events, modes.judge(rule, stream))
 
 
 def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgement: Judgement) -> Finding:
@@ -77,8 +75,8 @@ def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgemen
     weighs = rule.mode == CONFIRMED
     start = len(events) - made.window
     failing = stream.failing(made)
+    evidence = made.evidence if weighs else _evidence(rule, stream, made)
     pinned = rule.pinned is not None
-    against = stream.measured_against(strongest)
     return Finding(
         verdict=verdict,
         explanation=_explanation(rule, stream.kind, verdict, made),
@@ -88,7 +86,8 @@ def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgemen
         baseline=made.baseline,
         current=made.current,
         drop_fraction=made.drop,
-        evidence=made.evidence if weighs else None,
+        evidence=evidence,
+        p_value=None if evidence is None else math.erfc(math.sqrt(evidence)) / 2,
         evidence_needed=needed if weighs else None,
         detectable_drop=stream.detectable_drop(made, LARGEST_WINDOW, needed),
         window=_span(events[start:]),
@@ -98,8 +97,14 @@ def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgemen
         pinned=pinned,
         failures=len(failing),
         failing=tuple(FailingEvent(event.id, event.trace_id) for event in failing[:FAILING_EVENTS_MAX]),
-        measured_against=against,
+        measured_against=stream.measured_against(strongest) if verdict == TRIGGERED else None,
     )
+
+
+def _evidence(rule: Rule, stream: Stream, made: Comparison) -> float | None:
+    """Return what `threshold` mode does not ask for, where it can be had."""
+    decreed = rule.pinned is not None and stream.kind == VALUE and not rule.pinned.sample
+    return None if decreed else stream.evidence(made.window, made.before)
 
 
 def _span(events: Sequence[Observation]) -> Span:
@@ -116,7 +121,8 @@ def _explanation(rule: Rule, kind: str, verdict: str, made: Comparison) -> str:
     if made.drop is None:
         text += ": the baseline cannot be told from zero, so a drop has no measure"
     elif made.drop > 0:
-        text += f": a drop of {made.drop:.1%}, {rule.max_drop_fraction:.1%} is the most there may be"
+        drop = f"{made.drop:.1%}" if made.drop < 100 else "more than 10,000%"
+        text += f": a drop of {drop}, {rule.max_drop_fraction:.1%} is the most there may be"
     if rule.mode == CONFIRMED and verdict in (SUSPECT, TRIGGERED):
         text += f", with evidence {made.evidence:.1f} of {evidence_needed(rule.false_trips, kind):g}"
     return text

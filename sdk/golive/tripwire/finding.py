@@ -49,8 +49,10 @@ class Finding(NamedTuple):
         current: The same of the window.
         drop_fraction: (baseline - current) / |baseline|; negative for a rise. None where it is undefined, for
             a baseline of zero and, in `confirmed` mode, a mean that cannot be told from zero.
-        evidence: `confirmed` mode: log-likelihood ratio for "the window is worse than the baseline".
-        evidence_needed: What a trip asks of it.
+        evidence: Log-likelihood ratio for "the window is worse than the baseline"; None against a mean that
+            was decreed. `threshold` mode does not ask for it, and a reader may.
+        p_value: How probable so much evidence is by chance, in this one comparison.
+        evidence_needed: `confirmed` mode: the evidence a trip asks for.
         detectable_drop: The smallest relative drop that 400 events of this stream could tell from chance;
             None where not even a collapse can be, and where there is no baseline.
         window: The events compared.
@@ -64,7 +66,7 @@ class Finding(NamedTuple):
         failing: The first 50 of them: the newest failures, or the lowest values.
         silence_s: Seconds since the last event, while the service was up; None where nobody said the time.
         blind_after_s: After how many the wire is blind; None where the events are too few to tell.
-        measured_against: The baseline before `strongest_window`, for a trip to freeze: the one before a
+        measured_against: Of a trip, the baseline before `strongest_window`, to be frozen: the one before a
             smaller window may have a part of the fall in it. Not part of `as_json`: its sample is long.
     """
 
@@ -77,6 +79,7 @@ class Finding(NamedTuple):
     current: float | None = None
     drop_fraction: float | None = None
     evidence: float | None = None
+    p_value: float | None = None
     evidence_needed: float | None = None
     detectable_drop: float | None = None
     window: Span | None = None

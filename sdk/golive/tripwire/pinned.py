@@ -89,7 +89,7 @@ def pin(observations: Iterable[Observation]) -> PinnedBaseline:
     if len(events) < SMALLEST_WINDOW:
         raise InvalidArgument("observations", f"{SMALLEST_WINDOW} events or more", f"{len(events)}")
     if kind == RATE:
-        return PinnedBaseline(RATE, sum(event.success is True for event in events) / len(events), len(events))
+        return PinnedBaseline(RATE, sum(bool(event.success) for event in events) / len(events), len(events))
     return pinned_values(sorted(event.value for event in events if event.value is not None))
 
 

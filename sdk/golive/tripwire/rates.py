@@ -6,7 +6,9 @@ tables involving small numbers" (1934), for the half event.
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from itertools import accumulate
+from typing import Self
 
 from golive.tripwire.comparison import Comparison, relative_drop, smallest_that
 from golive.tripwire.observations import RATE, Observation
@@ -21,15 +23,22 @@ class Rates:
     def __init__(self, events: Sequence[Observation], pinned: PinnedBaseline | None) -> None:
         self._events = events
         self._pinned = pinned
-        self._successes = [0, *accumulate(event.success is True for event in events)]
+        self._end = len(events)
+        self._successes = [0, *accumulate(bool(event.success) for event in events)]
 
     def __len__(self) -> int:
-        return len(self._events)
+        return self._end
+
+    def until(self, end: int) -> Self:
+        """Return the stream as it was after so many events; both share what was counted."""
+        view = copy(self)
+        view._end = end
+        return view
 
     def plain(self, window: int, before: int) -> Comparison:
         """Compare the success rates of the window and its baseline."""
-        start = len(self) - window
-        current = (self._successes[-1] - self._successes[start]) / window
+        start = self._end - window
+        current = (self._successes[self._end] - self._successes[start]) / window
         if self._pinned is not None:
             return Comparison(
                 window, 0, self._pinned.level, current, relative_drop(self._pinned.level, current)
@@ -37,16 +46,19 @@ class Rates:
         baseline = (self._successes[start] - self._successes[start - before]) / before
         return Comparison(window, before, baseline, current, relative_drop(baseline, current))
 
-    def weighed(self, window: int, before: int) -> Comparison:
-        """Compare them with evidence."""
+    def guarded(self, window: int, before: int) -> Comparison:
+        """Compare them; a flag is no outlier."""
+        return self.plain(window, before)
+
+    def evidence(self, window: int, before: int) -> float:
+        """Return the evidence that the window is worse."""
         made = self.plain(window, before)
-        size = before if self._pinned is None else self._pinned.n
-        return made._replace(evidence=evidence(made.current, window, made.baseline, size))
+        return evidence(made.current, window, made.baseline, self._size(before))
 
     def detectable_drop(self, comparison: Comparison, window: int, needed: float) -> float | None:
         """Return the smallest drop of which `window` events are expected to give the evidence needed."""
         baseline = comparison.baseline
-        size = comparison.before if self._pinned is None else self._pinned.n
+        size = self._size(comparison.before)
         if not baseline:
             return None
         return smallest_that(
@@ -55,11 +67,16 @@ class Rates:
 
     def failing(self, comparison: Comparison) -> list[Observation]:
         """Return the failures of the window, the newest first."""
-        return [event for event in reversed(self._events[-comparison.window :]) if event.success is False]
+        window = self._events[self._end - comparison.window : self._end]
+        return [event for event in reversed(window) if not event.success]
 
     def measured_against(self, comparison: Comparison) -> PinnedBaseline:
         """Return the rate, and from how many events it was taken."""
         return self._pinned or PinnedBaseline(RATE, comparison.baseline, comparison.before)
+
+    def _size(self, before: int) -> int | None:
+        """Return how many events the baseline rests on."""
+        return before if self._pinned is None else self._pinned.n
 
 
 def evidence(current: float, window: int, baseline: float, before: int | None) -> float:

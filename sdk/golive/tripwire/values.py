@@ -53,39 +53,53 @@ class Values:
             baseline = mean(self._values[start - before : start])
         return Comparison(window, before, baseline, current, relative_drop(baseline, current), current < 0)
 
-    def weighed(self, window: int, before: int) -> Comparison:
-        """Compare means with the highest and the lowest value counted as their neighbours, with evidence."""
-        now, base, evidence = self._ranked(window, before)
-        current = mean(guarded(now))
-        baseline = mean(guarded(base)) if self._pinned is None else self._pinned.level
-        told = abs(baseline) > standard_error(guarded(base))
+    def guarded(self, window: int, before: int) -> Comparison:
+        """Compare means with the highest and the lowest value counted as their neighbours."""
+        start = len(self._values) - window
+        now = guarded(sorted(self._values[start:]))
+        base = guarded(self._baseline(window, before))
+        current = mean(now)
+        baseline = mean(base) if self._pinned is None else self._pinned.level
+        told = abs(baseline) > standard_error(base)
         return Comparison(
             window,
-            before if self._pinned is None else 0,
+            before,
             baseline,
             current,
             relative_drop(baseline, current) if told else None,
-            current < -standard_error(guarded(now)),
-            evidence,
+            current < -standard_error(now),
         )
+
+    def evidence(self, window: int, before: int) -> float:
+        """Return the evidence that the window is worse."""
+        start = len(self._values) - window
+        if self._pinned is None:
+            compared = [place for place in self._ascending if place >= start - before]
+        else:
+            compared = [place for place in self._ascending if place >= start or place < self._sample]
+        scores, spread = normal_scores(len(compared))
+        total = sum(score for place, score in zip(compared, scores, strict=True) if place >= start)
+        z = total * math.sqrt(1 / window + 1 / (len(compared) - window)) / spread
+        return z * z / 2 if z < 0 else 0.0
 
     def detectable_drop(self, comparison: Comparison, window: int, needed: float) -> float | None:
         """Return the smallest drop of which `window` events are expected to give the evidence needed.
 
         Values that are all positive are taken to shrink in proportion, others to fall by the same amount.
         """
-        base = self._baseline(comparison)
+        base = self._baseline(comparison.window, comparison.before)
         level = abs(comparison.baseline)
         if not level or not base:
             return None
         size = len(base)
         grid = [base[(2 * place + 1) * size // (2 * _GRID)] for place in range(_GRID)]
+        scores, _ = normal_scores(size + 1)
         weight = 1 / (1 / window + 1 / size)
 
         def enough(drop: float) -> bool:
             fallen = [value * (1 - drop) if base[0] > 0 else value - drop * level for value in grid]
-            places = ((bisect_left(base, value) + bisect_right(base, value)) / 2 for value in fallen)
-            score = statistics.fmean(_NORMAL.inv_cdf((place + 0.5) / (size + 1)) for place in places)
+            places = ((bisect_left(base, value) + bisect_right(base, value)) // 2 for value in fallen)
+            score = sum(scores[place] for place in places) / _GRID
             return score < 0 and score * score * weight / 2 >= needed
 
         highest = 1.0 if base[0] > 0 else (base[-1] / level - base[0] / level) or 1.0
@@ -104,32 +118,15 @@ class Values:
         """Return the mean and the values it was taken from."""
         if self._pinned is not None:
             return self._pinned
-        kept = pinned_values(self._baseline(comparison))
+        kept = pinned_values(self._baseline(comparison.window, comparison.before))
         return PinnedBaseline(VALUE, comparison.baseline, kept.n, kept.sample)
 
-    def _baseline(self, comparison: Comparison) -> list[float]:
+    def _baseline(self, window: int, before: int) -> list[float]:
         """Return the values of the baseline, in ascending order."""
         if self._pinned is not None:
             return self._values[: self._sample]
-        start = len(self._values) - comparison.window
-        return sorted(self._values[start - comparison.before : start])
-
-    def _ranked(self, window: int, before: int) -> tuple[list[float], list[float], float]:
-        """Return the values of the window and of the baseline in ascending order, and the evidence."""
         start = len(self._values) - window
-        first, end = (start - before, start) if self._pinned is None else (0, self._sample)
-        scores, spread = normal_scores(end - first + window)
-        now: list[float] = []
-        base: list[float] = []
-        total = 0.0
-        for place in self._ascending:
-            if place >= start:
-                total += scores[len(now) + len(base)]
-                now.append(self._values[place])
-            elif first <= place < end:
-                base.append(self._values[place])
-        z = total * math.sqrt(1 / window + 1 / len(base)) / spread
-        return now, base, z * z / 2 if z < 0 else 0.0
+        return sorted(self._values[start - before : start])
 
 
 @lru_cache(maxsize=64)
