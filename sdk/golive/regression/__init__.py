@@ -27,6 +27,7 @@ from golive.regression.policy import (
 )
 from golive.regression.rearming import rearm
 from golive.regression.state import RegressionStateView, states
+from golive.regression.wires import Wire, wires
 
 __all__ = [
     "ACTIONS",
@@ -39,6 +40,7 @@ __all__ = [
     "NotTripped",
     "RegressionPolicyView",
     "RegressionStateView",
+    "Wire",
     "evaluate_all",
     "evaluate_policy",
     "pin_baseline",
@@ -46,4 +48,5 @@ __all__ = [
     "rearm",
     "states",
     "upsert_policy",
+    "wires",
 ]

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from golive import audit, governance
 from golive.errors import InvalidArgument
+from golive.events import check_domain, check_metric
 from golive.models.base import utc_now
 from golive.regression import acts
 from golive.regression.judging import Judgement, is_trip, judge
@@ -65,6 +66,7 @@ def evaluate_policy(
         sqlalchemy.exc.SQLAlchemyError: The database cannot be read or written within the deadline.
     """
     now = now or utc_now()
+    domain, metric = check_domain(domain), check_metric(metric)
     with governance.snapshot(db) as connection:
         policy = policy_of(connection, domain, metric)
         state = state_of(connection, domain, metric)

@@ -210,6 +210,7 @@ def pin_baseline(
         VersionConflict: The policy was changed since.
     """
     actor, reason = governance.check_actor(actor), governance.check_reason(reason)
+    domain, metric = check_domain(domain), check_metric(metric)
     with governance.reading(db) as connection:
         policy_of(connection, domain, metric)
         found = events.newest(connection, domain, metric, PINNED_EVENTS_MAX, since=since, until=until)

@@ -2,6 +2,7 @@
 
 from golive import audit, governance
 from golive.errors import NotTripped, VersionConflict
+from golive.events import check_domain, check_metric
 from golive.models.base import utc_now
 from golive.regression import acts
 from golive.regression.state import RegressionStateView, locked, state_of, write
@@ -41,13 +42,13 @@ def rearm(
     """
     actor, reason = governance.check_actor(actor), governance.check_reason(reason)
     restore = governance.check_flag("restore_throttle", restore_throttle)
-    target = f"{domain}/{metric}"
+    target = f"{check_domain(domain)}/{check_metric(metric)}"
     with governance.acting(db) as connection:
         state = locked(connection, domain, metric)
-        if version is not None and version != state.version:
-            raise VersionConflict(f"the tripwire {target}", version, state.version)
         if not state.triggered:
             raise NotTripped(f"{target} is not tripped: there is nothing to re-arm")
+        if version is not None and version != state.version:
+            raise VersionConflict(f"the tripwire {target}", version, state.version)
         done = acts.restore(connection, state, actor, reason) if restore else None
         values = {
             "triggered": False,
