@@ -7,6 +7,7 @@ import typer
 
 from golive.commands import (
     audit,
+    backtesting,
     db,
     evaluating,
     importing,
@@ -36,6 +37,7 @@ app.add_typer(token.app, name="token")
 app.command("serve")(serve.serve)
 app.command("runbook")(runbook.runbook)
 app.command("evaluate")(evaluating.evaluate)
+app.command("backtest")(backtesting.backtest)
 app.command("review")(review.review)
 app.command("import")(importing.import_log)
 app.command("replay")(replaying.replay_log)

@@ -30,6 +30,7 @@ COMMANDS = (
     "runbook",
     "review",
     "evaluate",
+    "backtest",
     "kill-switch engage",
     "kill-switch release",
     "kill-switch status",

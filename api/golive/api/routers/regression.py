@@ -4,10 +4,13 @@ from fastapi import APIRouter, Depends, Response
 
 from golive import governance, regression
 from golive.api.auth import Operator, require
-from golive.api.control import Controlled
+from golive.api.control import Control, Controlled
 from golive.api.problems import problem_responses
 from golive.api.routes import GateRoute
 from golive.api.schemas.regression import (
+    BacktestBody,
+    Backtests,
+    BacktestShown,
     EvaluateBody,
     Evaluations,
     EvaluationShown,
@@ -21,7 +24,9 @@ from golive.api.schemas.regression import (
 )
 from golive.api.versions import IfMatch, seen_version, show_version
 from golive.regression import Evaluation, Wire
-from golive.tripwire import PinnedBaseline
+from golive.regression import backtest as replaying
+from golive.regression.backtest import Backtest
+from golive.tripwire import MODES, PinnedBaseline, Rule
 
 router = APIRouter(
     prefix="/governance/regression",
@@ -32,6 +37,8 @@ router = APIRouter(
 
 _may_read = Depends(require("read", anonymous="read"))
 _takes_body = problem_responses(408, 413, 415, 422)
+_REPLAYED = 100_000
+_TRIPS = 100
 _changes = {**_takes_body, **problem_responses(412, 428)}
 
 
@@ -114,6 +121,43 @@ def rearm(
         found = regression.wires(connection)
     policy = next((w.policy for w in found if w.state[:2] == made[:2]), None)
     return _state(Wire(policy, made))
+
+
+@router.post("/backtest", responses=_takes_body)
+def backtest(control: Controlled, _: Operator, body: BacktestBody) -> Backtests:
+    """Replay the newest 100,000 stored events of a stream against rules; nothing is written.
+
+    It takes seconds, and so needs the scope `operate`.
+    """
+    rules = _candidates(control, body)
+    found = replaying.stored(
+        control.engine, body.domain, body.metric, since=body.since, until=body.until, limit=_REPLAYED
+    )
+    made = {
+        name: replaying.backtest(rule, found, change=body.change, every=body.every)
+        for name, rule in rules.items()
+    }
+    return Backtests(backtests=[_backtest(name, each) for name, each in made.items()])
+
+
+def _candidates(control: Control, body: BacktestBody) -> dict[str, Rule]:
+    if body.candidates is not None:
+        return {
+            candidate.name or f"rule {number}": Rule(
+                **{name: value for name, value in candidate if name != "name" and value is not None}
+            )
+            for number, candidate in enumerate(body.candidates, 1)
+        }
+    with governance.reading(control.engine) as connection:
+        known = {(policy.domain, policy.metric): policy for policy in regression.policies(connection)}
+    stored = known.get((body.domain, body.metric))
+    own = {} if stored is None else {"the stored policy": stored.rule()}
+    return own | {mode: Rule(mode=mode) for mode in MODES}
+
+
+def _backtest(name: str, made: Backtest) -> BacktestShown:
+    shown = made._replace(trips=made.trips[:_TRIPS]).as_json()
+    return BacktestShown(**shown, rule=name, trips_count=len(made.trips))
 
 
 def _state(wire: Wire) -> RegressionStateShown:

@@ -16,6 +16,7 @@ Metric = Annotated[str, Field(min_length=1, max_length=METRIC_MAX)]
 Events = Annotated[StrictInt | None, Field(ge=1, le=EVENTS_MAX)]
 Action = Literal["THROTTLE", "KILL_SWITCH", "NOTIFY"]
 
+CANDIDATES_MAX = 4
 _IDS = ("id", "first_id", "last_id")
 
 
@@ -258,3 +259,80 @@ class RearmBody(Request):
             ]
         },
     )
+
+
+class CandidateRule(RuleBody):
+    """A candidate; what it does not name is as in a new policy."""
+
+    name: Annotated[str | None, Field(min_length=1, max_length=64, description="What to call it.")] = None
+
+
+class BacktestBody(Request):
+    """Which stored events to replay, against which rules."""
+
+    domain: Domain
+    metric: Metric
+    candidates: Annotated[
+        list[CandidateRule] | None,
+        Field(
+            min_length=1,
+            max_length=CANDIDATES_MAX,
+            description="The stored policy, and each mode as it comes, by default.",
+        ),
+    ] = None
+    since: Annotated[Moment | None, Field(description="After when.")] = None
+    until: Annotated[Moment | None, Field(description="Before when.")] = None
+    change: Annotated[
+        Moment | None, Field(description="When something changed: trips before it are false ones.")
+    ] = None
+    every: Annotated[
+        StrictInt | None,
+        Field(ge=1, le=EVENTS_MAX, description="Judge after so many events; by default 1 for rates."),
+    ] = None
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "domain": "WHOLESALE",
+                    "metric": "contract_rate",
+                    "candidates": [{"name": "bolder", "max_drop_fraction": 0.1}],
+                    "change": "2026-11-01T00:00:00Z",
+                }
+            ]
+        },
+    )
+
+
+class TripShown(Answer):
+    """When a wire would have tripped."""
+
+    event: Annotated[int, Field(description="After how many events.")]
+    at: dt.datetime
+    finding: Evidence
+
+
+class BacktestShown(Answer):
+    """What one rule would have made of the stream."""
+
+    rule: str
+    mode: str
+    kind: str | None
+    events: int
+    every: int
+    first_at: dt.datetime | None
+    last_at: dt.datetime | None
+    quiet_events: Annotated[int, Field(description="Events before the change; all where none is named.")]
+    quiet_trips: int
+    quiet_trips_per_10000: float | None
+    events_to_trip: Annotated[int | None, Field(description="The first trip's event after the change.")]
+    seconds_to_trip: float | None
+    trips: Annotated[list[TripShown], Field(description="The first hundred.")]
+    trips_count: int
+
+
+class Backtests(Answer):
+    """What each rule would have made of the stream."""
+
+    backtests: list[BacktestShown]
