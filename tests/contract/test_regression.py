@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from golive import go_live, governance, regression, risk
+from golive import database, go_live, governance, regression, risk
 from golive.errors import (
     InvalidArgument,
     NotRestorable,
@@ -18,6 +18,7 @@ from golive.errors import (
     VersionConflict,
 )
 from golive.models.base import utc_now
+from golive.regression import state as state_module
 from golive.risk.policy import RiskPolicyView
 from golive.tripwire import PinnedBaseline
 from tests.support.service import audited
@@ -387,3 +388,24 @@ def test_a_baseline_is_pinned_and_taken_away_again(store: str) -> None:
         store, domain="WHOLESALE", metric="contract_rate", unpin=True, actor="a", reason="r"
     )
     assert freed.pinned_baseline is None
+
+
+def test_an_evaluation_that_finds_nothing_waits_for_no_writer(postgres_url: str) -> None:
+    database.upgrade(database.normalise_url(postgres_url))
+    enable(postgres_url, WHOLESALE)
+    fill(postgres_url, WHOLESALE, [True] * 250)
+    with governance.acting(postgres_url):  # an act that takes its time
+        found = evaluate(postgres_url)
+    assert found.finding is not None
+    assert (found.finding.verdict, found.state.verdict) == ("ok", "ok")
+
+
+def test_what_was_seen_before_a_trip_does_not_overwrite_it(store: str) -> None:
+    enable(store, WHOLESALE)
+    fill(store, WHOLESALE, [True] * 200 + [False] * 50)
+    with governance.reading(store) as connection:
+        seen = state_module.state_of(connection, *WHOLESALE)
+    assert evaluate(store).tripped
+    with governance.engine_for(store).begin() as connection:
+        assert not state_module.write(connection, seen, {"verdict": "ok", "triggered": False})
+    assert standing(store, WHOLESALE).verdict == "triggered"
