@@ -178,8 +178,8 @@ def _not_asked_for(detectors: list[Tuned], streams: int, few: int, progress: Pro
     ]
     columns = [(rate, kind) for kind in kinds for rate in (0.95, 0.7, 0.5)]
     lines = [
-        "Share that alarms on what a rule of 20 % is to bear: within 1,000 events of a smaller drop that lasts,",
-        "or in 10,000 events of a season of 3 points either way:",
+        "Share that alarms on what a rule of 20 % is to bear: within 1,000 events of a smaller drop that",
+        "lasts, or in 10,000 events of a season of 3 points either way:",
         "",
         *head("detector", *(f"{rate}, {name}" for rate, (name, _, _) in columns)),
     ]
