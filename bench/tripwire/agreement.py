@@ -26,7 +26,7 @@ def _observed(stream: list[Any], is_value: bool = False) -> list[Observation]:
 def check_scan(streams: int = 3, every: int = 37) -> int:
     """Compare evidence and trips with the SDK's, from the first event on; return how many verdicts agreed."""
     agreed = 0
-    rule, bar = Rule(), evidence_needed(0.01, RATE)
+    rule = Rule()
     for rate, drop in ((0.95, 0.3), (0.5, 0.5), (0.2, 1.0)):
         x = changed(rate, drop, streams)
         fast, plain = scan.Confirmed().evidence(x), scan.Threshold().evidence(x)
@@ -37,15 +37,15 @@ def check_scan(streams: int = 3, every: int = 37) -> int:
                 rates = Rates(newest, None)
                 slow = max(
                     (
-                        rates.evidence(*pair)
+                        rates.evidence(*pair) - evidence_needed(0.01, RATE, rates.plain(*pair).baseline)
                         for pair in windows(rule, len(newest))
                         if (rates.plain(*pair).drop or 0) >= 0.2 - 1e-9
                     ),
                     default=-np.inf,
                 )
-                assert slow <= 0 or np.isclose(slow, fast[row, end - 1], rtol=1e-4), (rate, row, end)
+                assert np.isclose(slow, fast[row, end - 1], atol=1e-3) or slow < -10, (rate, row, end)
                 finding = evaluate(rule, newest)
-                assert (finding.verdict == "triggered") == bool(fast[row, end - 1] >= bar)
+                assert (finding.verdict == "triggered") == bool(fast[row, end - 1] >= 0)
                 finding = evaluate(Rule(THRESHOLD), newest)
                 assert (finding.verdict == "triggered") == bool(plain[row, end - 1] > 0.2 + 1e-9)
                 agreed += 2

@@ -7,11 +7,17 @@ bar may be chosen afterwards; it is minus infinity where the rule has no verdict
 import numpy as np
 from bench.tripwire.streams import Array
 
-from golive.tripwire.calibration import LARGEST_BASELINE, SCANNED_WINDOWS
+from golive.tripwire.calibration import FOR_RATES, LARGEST_BASELINE, SCANNED_WINDOWS
 
 NOTHING = -np.inf
 CHUNK = 25
 """Streams at once: their sums stay in the processor's cache."""
+
+
+def bars(rate: Array) -> Array:
+    """Return the evidence `confirmed` mode needs at 1 % false trips, by the rate of the baseline."""
+    rates, needed = zip(*FOR_RATES, strict=True)
+    return np.interp(rate, rates, needed)
 
 
 def sums(x: Array) -> Array:
@@ -54,11 +60,12 @@ def _drop(good: Array, window: int, good_before: Array, before: Array) -> Array:
 
 
 class Confirmed:
-    """`confirmed` mode, judged after every event.
+    """`confirmed` mode, judged after every event; the evidence is what is above the bar of 1 % false trips.
 
     Args:
         max_drop: `max_drop_fraction`.
-        credit: Which part of a success the window is credited with; 0 is the bare likelihood ratio.
+        credit: Which part of a success the window is credited with; 0 is the bare likelihood ratio, and the
+            bar is not taken off.
         baseline: `baseline_events`.
     """
 
@@ -76,6 +83,8 @@ class Confirmed:
 
     def _weigh(self, good: Array, window: int, good_before: Array, before: Array = LARGEST_BASELINE) -> Array:
         evidence = likelihood_ratio(good, window, good_before, before, self._credit)
+        if self._credit:
+            evidence = evidence - bars(good_before / before)
         return np.where(_drop(good, window, good_before, before) >= self._max_drop - 1e-9, evidence, NOTHING)
 
     def evidence(self, x: Array) -> Array:
@@ -114,7 +123,7 @@ class Pinned:
         rows = np.arange(len(x))[:, None]
         for window in SCANNED_WINDOWS:
             good = np.broadcast_to(np.arange(window + 1), (len(x), window + 1))
-            table = likelihood_ratio(good, window, pinned, size)
+            table = likelihood_ratio(good, window, pinned, size) - bars(pinned / size)
             table = np.where(_drop(good, window, pinned, size) >= self._max_drop - 1e-9, table, NOTHING)
             late = table.astype(np.float32)[rows, total[:, window:] - total[:, :-window]]
             np.maximum(found[:, window - 1 :], late, out=found[:, window - 1 :])

@@ -13,7 +13,7 @@ from bench.tripwire.tuning import interval, share
 from golive.tripwire import FALSE_TRIPS, VALUE, evidence_needed
 
 AFTER = 400
-BAR = evidence_needed(0.01, VALUE)
+BAR = evidence_needed(0.01, VALUE, 0)
 _SHAPES: dict[str, Callable[[Array], Array]] = {
     "normal, sd 30 %": lambda u: 100 + 30 * _normal(u),
     "normal, sd 200 %": lambda u: 100 + 200 * _normal(u),
@@ -40,7 +40,7 @@ def _student(u: Array) -> Array:
 def quiet_values(streams: int, progress: Progress) -> list[str]:
     """Return how often streams of values trip although nothing changed."""
     n = max(20, streams // 2)
-    least = evidence_needed(max(FALSE_TRIPS), VALUE)
+    least = evidence_needed(max(FALSE_TRIPS), VALUE, 0)
     trips = {name: dict.fromkeys(FALSE_TRIPS, 0) for name in _SHAPES}
     peaks = []
     for stream in range(n):
@@ -51,7 +51,7 @@ def quiet_values(streams: int, progress: Progress) -> list[str]:
             for name, shape in _SHAPES.items():
                 x = shape(u)
                 for offered in FALSE_TRIPS:
-                    bar = evidence_needed(offered, VALUE)
+                    bar = evidence_needed(offered, VALUE, 0)
                     trips[name][offered] += ranks.first_trip(x, blocks, bar, 0.2) is not None
         if stream % 100 == 99:
             progress(f"quiet values: {stream + 1} of {n} streams")
@@ -66,7 +66,7 @@ def quiet_values(streams: int, progress: Progress) -> list[str]:
     ]
     for name, found in trips.items():
         lines.append(row(name, *(percent(found[offered] / n) for offered in FALSE_TRIPS)))
-    cells = [percent(share(np.array(peaks) >= evidence_needed(offered, VALUE))) for offered in FALSE_TRIPS]
+    cells = [percent(share(np.array(peaks) >= evidence_needed(offered, VALUE, 0))) for offered in FALSE_TRIPS]
     lines.append(row("any distribution, if any drop counted", *cells))
     progress(lines[-1])
     return lines

@@ -113,7 +113,8 @@ def test_a_large_drop_without_enough_evidence_is_suspect() -> None:
     finding = evaluate(Rule(), outcomes(GOOD + rate(37, 50)))
     assert finding.verdict == SUSPECT
     assert finding.evidence is not None
-    assert evidence_needed(0.01, RATE) / 2 <= finding.evidence < evidence_needed(0.01, RATE)
+    assert finding.evidence_needed is not None
+    assert finding.evidence_needed / 2 <= finding.evidence < finding.evidence_needed
 
 
 def test_the_plain_rule_says_how_little_evidence_it_trips_on() -> None:
@@ -135,12 +136,19 @@ def test_much_evidence_for_a_small_drop_is_ok() -> None:
     )
     assert finding.verdict == OK
     assert finding.evidence is not None
-    assert finding.evidence > evidence_needed(0.001, RATE)
+    assert finding.evidence_needed is not None
+    assert finding.evidence > finding.evidence_needed
 
 
 @pytest.mark.parametrize("kind", [RATE, VALUE])
 def test_the_stricter_about_false_trips_the_more_evidence_is_needed(kind: str) -> None:
-    assert evidence_needed(0.05, kind) < evidence_needed(0.01, kind) < evidence_needed(0.001, kind)
+    lax, usual, strict = (evidence_needed(share, kind, 0.6) for share in (0.05, 0.01, 0.001))
+    assert lax < usual < strict
+
+
+@pytest.mark.parametrize(("baseline", "needed"), [(0, 10.7), (0.4, 10.975), (0.7, 11.5), (0.9, 11), (1, 11)])
+def test_how_much_evidence_is_needed_goes_by_the_rate_before(baseline: float, needed: float) -> None:
+    assert evidence_needed(0.01, RATE, baseline) == pytest.approx(needed)
 
 
 @pytest.mark.parametrize("mode", MODES)

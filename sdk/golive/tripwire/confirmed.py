@@ -19,6 +19,8 @@ from golive.tripwire.finding import OK, SUSPECT, TRIGGERED
 from golive.tripwire.rule import Rule
 
 _ROUNDING = 1e-9
+_NOT_WORTH_A_LOOK = 4.0
+"""Less than half of any bar."""
 
 
 def events_for_a_verdict(rule: Rule) -> int:
@@ -32,7 +34,6 @@ def judge(rule: Rule, stream: Stream) -> Judgement:
     Reported is the smallest window that trips, or else the smallest that is suspect, or else the policy's
     own, or the largest there is yet.
     """
-    needed = evidence_needed(rule.false_trips, stream.kind)
     pairs = list(windows(rule, len(stream)))
     usual = stream.guarded(*[pair for pair in pairs if pair[0] <= rule.window_events][-1])
     telling: list[Comparison] = []
@@ -40,15 +41,20 @@ def judge(rule: Rule, stream: Stream) -> Judgement:
         evidence = stream.evidence(window, before)
         if window == usual.window:
             usual = usual._replace(evidence=evidence)
-        if evidence >= needed / 2:
+        if evidence > _NOT_WORTH_A_LOOK:
             made = stream.guarded(window, before)._replace(evidence=evidence)
             if _large_enough(rule, made):
                 telling.append(made)
-    for verdict, least in ((TRIGGERED, needed), (SUSPECT, needed / 2)):
-        enough = [made for made in telling if made.evidence >= least]
+    for verdict, share in ((TRIGGERED, 1.0), (SUSPECT, 0.5)):
+        enough = [made for made in telling if made.evidence >= share * needed(rule, stream, made)]
         if enough:
             return Judgement(verdict, enough[0], max(enough, key=lambda made: made.evidence))
     return Judgement(OK, usual, usual)
+
+
+def needed(rule: Rule, stream: Stream, made: Comparison) -> float:
+    """Return the evidence a trip from this baseline asks for."""
+    return evidence_needed(rule.false_trips, stream.kind, made.baseline)
 
 
 def windows(rule: Rule, n: int) -> Iterator[tuple[int, int]]:

@@ -71,7 +71,7 @@ def _judged(rule: Rule, kind: str | None, events: Sequence[Observation]) -> Find
 
 def _finding(rule: Rule, stream: Stream, events: Sequence[Observation], judgement: Judgement) -> Finding:
     verdict, made, strongest = judgement
-    needed = evidence_needed(rule.false_trips, stream.kind)
+    needed = evidence_needed(rule.false_trips, stream.kind, made.baseline)
     weighs = rule.mode == CONFIRMED
     start = len(events) - made.window
     failing = stream.failing(made)
@@ -124,5 +124,6 @@ def _explanation(rule: Rule, kind: str, verdict: str, made: Comparison) -> str:
         drop = f"{made.drop:.1%}" if made.drop < 100 else "more than 10,000%"
         text += f": a drop of {drop}, {rule.max_drop_fraction:.1%} is the most there may be"
     if rule.mode == CONFIRMED and verdict in (SUSPECT, TRIGGERED):
-        text += f", with evidence {made.evidence:.1f} of {evidence_needed(rule.false_trips, kind):g}"
+        needed = evidence_needed(rule.false_trips, kind, made.baseline)
+        text += f", with evidence {made.evidence:.1f} of {needed:.1f}"
     return text
