@@ -19,7 +19,7 @@ LOG ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Two stamps, because the demo needs neither the linters nor a PostgreSQL server.
 $(VENV)/.pip:
@@ -40,6 +40,11 @@ $(VENV)/.demo: $(VENV)/.pip pyproject.toml examples/deal_desk/requirements.txt
 $(VENV)/.dev: $(VENV)/.pip pyproject.toml
 	@echo "installing golive and its development tools"
 	@$(PIP) install --editable '.[all]' --group dev
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "installing what bench/tripwire compares with"
+	@$(PIP) install --group bench
 	@touch $@
 
 .PHONY: demo
@@ -69,6 +74,10 @@ format: $(VENV)/.dev ## format, and mend what ruff can mend
 .PHONY: bench
 bench: $(VENV)/.dev ## measure against raw OpenTelemetry, COPY and the ORM
 	@$(BIN)/python bench/run.py
+
+.PHONY: bench-tripwire
+bench-tripwire: $(VENV)/.bench ## the tripwire beside other change detectors; takes some 20 minutes
+	@$(BIN)/python -m bench.tripwire
 
 .PHONY: clean
 clean: ## remove what the other targets made

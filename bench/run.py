@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import emit, export, gate, importing, imports, risk, transaction
+from bench import emit, export, gate, importing, imports, risk, transaction, tripwire_cost
 
 from tests.support.postgres import PostgresServer
 
@@ -32,6 +32,7 @@ def main() -> None:
         imports.main,
         lambda: gate.main(server),
         lambda: risk.main(server),
+        lambda: tripwire_cost.main(server),
     ):
         print("\n".join(measure()), flush=True)
     server.remove()

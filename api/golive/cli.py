@@ -7,7 +7,9 @@ import typer
 
 from golive.commands import (
     audit,
+    backtesting,
     db,
+    evaluating,
     importing,
     kill_switch,
     kpi,
@@ -34,6 +36,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(token.app, name="token")
 app.command("serve")(serve.serve)
 app.command("runbook")(runbook.runbook)
+app.command("evaluate")(evaluating.evaluate)
+app.command("backtest")(backtesting.backtest)
 app.command("review")(review.review)
 app.command("import")(importing.import_log)
 app.command("replay")(replaying.replay_log)

@@ -159,6 +159,7 @@ class Pipeline:
         for event, tally in zip(inserted, self._count_committed(inserted), strict=True):
             self._record_duration(event, tally)
             self.telemetry.announce(event)
+        self._store.committed(inserted)
 
     def undo(self, inserted: Sequence[KpiEvent]) -> None:
         self._shared.withdraw(inserted)

@@ -5,7 +5,7 @@ import os
 import time
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from golive import audit, database, governance, names, pipeline, settings
@@ -14,6 +14,7 @@ from golive.checks import DEFAULT_TIMEOUT_S, Check, CheckFunction, CheckResult, 
 from golive.models import HeimdallPolicy, RegressionPolicy, RegressionState, RiskPolicy
 from golive.models.base import utc_now
 from golive.state import ALL_OFF, read_from
+from golive.tripwire import BLIND
 
 AUDIT_TAIL: Final = 100
 """How many rows of the audit chain the runbook itself looks at."""
@@ -132,12 +133,23 @@ def audit_chain_intact(db: Session) -> CheckResult:
 
 
 def tripwires_clear(db: Session) -> CheckResult:
-    state = RegressionState
-    query = select(state.domain, state.metric).where(state.triggered).order_by(state.domain, state.metric)
-    tripped = [f"{domain}.{metric}" for domain, metric in db.execute(query)]
-    if tripped:
-        return CheckResult(False, f"Tripped: {', '.join(tripped)}.", {"tripped": tripped})
-    return CheckResult(True, "No tripwire has tripped.")
+    state, policy = RegressionState, RegressionPolicy
+    same = and_(policy.domain == state.domain, policy.metric == state.metric)
+    query = (
+        select(state.domain, state.metric, state.triggered)
+        .outerjoin(policy, same)
+        .where(or_(state.triggered, and_(policy.enabled, state.verdict == BLIND)))
+        .order_by(state.domain, state.metric)
+    )
+    tripped: list[str] = []
+    blind: list[str] = []
+    for domain, metric, triggered in db.execute(query):
+        (tripped if triggered else blind).append(f"{domain}.{metric}")
+    if not tripped and not blind:
+        return CheckResult(True, "No tripwire has tripped.")
+    found = {"Tripped": tripped, "Blind, for their events have stopped": blind}
+    text = "; ".join(f"{what}: {', '.join(which)}" for what, which in found.items() if which)
+    return CheckResult(False, f"{text}.", {"tripped": tripped, "blind": blind})
 
 
 def _counted(db: Session, model: Any, what: str) -> CheckResult:
@@ -187,6 +199,7 @@ STANDARD_CHECKS: Final = (
     _check(
         tripwires_clear,
         "WARNING",
-        "Look at the evidence, mend the cause, and re-arm the tripwire with a reason.",
+        "Look at the evidence, mend the cause, and re-arm the tripwire with a reason: "
+        "`/api/governance/regression/rearm`. Of a blind one, see why its events stopped.",
     ),
 )

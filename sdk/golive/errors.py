@@ -13,7 +13,10 @@
     ├── IdempotencyConflict             a key was used before, for another request
     ├── NotReserved (LookupError)       there is no such reservation to settle
     ├── ReservationClosed               it was settled or released before
-    └── NotEligible (RuntimeError)      production may not use this recommendation
+    ├── NotEligible (RuntimeError)      production may not use this recommendation
+    ├── NoTripwire (LookupError)        there is no tripwire of this domain and metric
+    ├── NotTripped                      there is nothing to re-arm
+    └── NotRestorable                   a re-arm cannot give the engine back what it had
 
 Each class has a stable `code`; `docs/errors.md` has a section for each.
 """
@@ -195,3 +198,24 @@ class NotEligible(GoliveError, RuntimeError):
     def __init__(self, what: str, reason: str, explanation: str) -> None:
         self.reason = reason
         super().__init__(f"{what} may not be used in production: {reason} ({explanation})")
+
+
+class NoTripwire(GoliveError, LookupError):
+    """There is no tripwire's policy for this domain and metric."""
+
+    code = "no_tripwire"
+
+    def __init__(self, domain: str, metric: str) -> None:
+        super().__init__(f"{domain}/{metric} has no tripwire: make its policy first")
+
+
+class NotTripped(GoliveError):
+    """The tripwire is not tripped: there is nothing to re-arm, and nothing was changed."""
+
+    code = "not_tripped"
+
+
+class NotRestorable(GoliveError):
+    """A re-arm cannot give the engine back what it had before the trip; the wire is not re-armed either."""
+
+    code = "not_restorable"

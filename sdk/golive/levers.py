@@ -1,20 +1,22 @@
-"""Where the levers stand at one moment: what is used of the caps, and what the charter has seen."""
+"""Where the levers stand at one moment: what is used of the caps, what the charter and the tripwires saw."""
 
 from typing import NamedTuple
 
 from golive import governance
 from golive.heimdall import Standing, standings
 from golive.models.base import utc_now
+from golive.regression import Wire, wires
 from golive.risk import Book, books
 
 __all__ = ["Levers", "read"]
 
 
 class Levers(NamedTuple):
-    """The books of the risk guard, `GLOBAL` first, and the domains of the charter."""
+    """The books of the risk guard, `GLOBAL` first, the domains of the charter, and the tripwires."""
 
     risk: list[Book]
     charter: list[Standing]
+    tripwires: list[Wire]
 
 
 def read(db: object = None) -> Levers:
@@ -24,4 +26,6 @@ def read(db: object = None) -> Levers:
         sqlalchemy.exc.SQLAlchemyError: The database cannot be read within the deadline.
     """
     with governance.snapshot(db) as connection:
-        return Levers(books(connection, utc_now()), standings(connection, utc_now().date()))
+        return Levers(
+            books(connection, utc_now()), standings(connection, utc_now().date()), wires(connection)
+        )

@@ -22,6 +22,7 @@ SHUTDOWN_SECONDS: Final = "GOLIVE_SHUTDOWN_SECONDS"
 DETAIL_MAX_BYTES: Final = "GOLIVE_DETAIL_MAX_BYTES"
 MAX_SERIES: Final = "GOLIVE_MAX_SERIES"
 REDACT_KEYS: Final = "GOLIVE_REDACT_KEYS"
+EVALUATE_EVERY_EVENTS: Final = "GOLIVE_EVALUATE_EVERY_EVENTS"
 
 ENV: Final = "ENV"
 GO_LIVE_ENFORCE: Final = "GO_LIVE_ENFORCE"
@@ -37,6 +38,7 @@ MAX_BODY_BYTES: Final = "GOLIVE_MAX_BODY_BYTES"
 MAX_BATCH_EVENTS: Final = "GOLIVE_MAX_BATCH_EVENTS"
 REQUESTS_PER_MINUTE: Final = "GOLIVE_REQUESTS_PER_MINUTE"
 AUDIT_INTERVAL_SECONDS: Final = "GOLIVE_AUDIT_INTERVAL_SECONDS"
+EVALUATE_INTERVAL_SECONDS: Final = "GOLIVE_EVALUATE_INTERVAL_SECONDS"
 TOKEN: Final = "GOLIVE_TOKEN"  # noqa: S105 - the name of a variable
 """The token with which `golive runbook --url` asks a service."""
 
@@ -70,6 +72,9 @@ class Settings:
     each, 400 stay below the 2,000 attribute sets OpenTelemetry allows an instrument."""
     redact_keys: tuple[str, ...] = ()
     """`GOLIVE_REDACT_KEYS`: further words, by commas, that mark a key of `detail` as secret (E8)."""
+    evaluate_every_events: int = 0
+    """`GOLIVE_EVALUATE_EVERY_EVENTS`: after how many new events of a stream this process evaluates its
+    tripwire, in the background. 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,8 @@ class ServiceSettings:
     """`GOLIVE_REQUESTS_PER_MINUTE`: of one credential or, without one, one address, in each process."""
     audit_interval_s: float = 3600.0
     """`GOLIVE_AUDIT_INTERVAL_SECONDS`: how often `golive serve` verifies the whole audit chain."""
+    evaluate_interval_s: float = 60.0
+    """`GOLIVE_EVALUATE_INTERVAL_SECONDS`: how often `golive serve` evaluates the tripwires. 0: never."""
 
 
 ANONYMOUS_PARTS: Final = ("runbook", "metrics", "read")
@@ -141,6 +148,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         detail_max_bytes=int(_number(given, DETAIL_MAX_BYTES, default.detail_max_bytes, at_least=256)),
         max_series=int(_number(given, MAX_SERIES, default.max_series, at_least=1)),
         redact_keys=_words(given, REDACT_KEYS),
+        evaluate_every_events=int(_number(given, EVALUATE_EVERY_EVENTS, default.evaluate_every_events)),
     )
 
 
@@ -177,6 +185,16 @@ def database_deadline_from_environment() -> float:
     return _number(given, DATABASE_DEADLINE_SECONDS, default, at_least=_DEADLINE_MIN_S)
 
 
+def evaluate_every_from_environment() -> int:
+    """Return after how many events tripwires are evaluated; 0 for never.
+
+    Raises:
+        ConfigurationError: The variable has a value that cannot work.
+    """
+    default = Settings().evaluate_every_events
+    return int(_number(_given(None), EVALUATE_EVERY_EVENTS, default))
+
+
 def service_from_environment(environ: Mapping[str, str] | None = None) -> ServiceSettings:
     """Return the HTTP service's settings of `environ`, by default the process's own.
 
@@ -196,6 +214,7 @@ def service_from_environment(environ: Mapping[str, str] | None = None) -> Servic
         max_batch_events=int(_number(given, MAX_BATCH_EVENTS, default.max_batch_events, at_least=1)),
         requests_per_minute=int(_number(given, REQUESTS_PER_MINUTE, default.requests_per_minute, at_least=1)),
         audit_interval_s=_number(given, AUDIT_INTERVAL_SECONDS, default.audit_interval_s, at_least=1),
+        evaluate_interval_s=_number(given, EVALUATE_INTERVAL_SECONDS, default.evaluate_interval_s),
     )
 
 

@@ -31,6 +31,9 @@ class EventStore(Protocol):
         Returns False, with nothing done and the transaction intact, where that is not possible.
         """
 
+    def committed(self, events: Sequence[KpiEvent]) -> None:
+        """Learn that events `insert` took are committed; on the thread that did. Never blocks, nor raises."""
+
     def find(self, ids: Sequence[int]) -> list[KpiEvent]:
         """Return those of the events with these ids that are in the store; may block, and raise."""
 

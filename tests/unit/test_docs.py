@@ -29,6 +29,8 @@ COMMANDS = (
     "serve",
     "runbook",
     "review",
+    "evaluate",
+    "backtest",
     "kill-switch engage",
     "kill-switch release",
     "kill-switch status",
@@ -46,7 +48,7 @@ PIPELINE_VARIABLES = {settings.DATABASE_URL} | {
     for name, value in vars(settings).items()
     if name.isupper()
     and isinstance(value, str)
-    and name.startswith(("SPOOL_", "SHUTDOWN_", "DETAIL_", "MAX_SERIES", "REDACT_"))
+    and name.startswith(("SPOOL_", "SHUTDOWN_", "DETAIL_", "MAX_SERIES", "REDACT_", "EVALUATE_EVERY_"))
 }
 
 PROMETHEUS_NAMES = {
@@ -109,6 +111,7 @@ def test_every_environment_variable_is_in_the_table_with_its_default(document: P
     assert rows[settings.SPOOL_WHEN_FULL] == f"`{default.when_full}`"
     assert rows[settings.SPOOL_BLOCK_SECONDS] == f"`{default.block_seconds:g}`"
     assert rows[settings.SHUTDOWN_SECONDS] == f"`{default.shutdown_seconds:g}`"
+    assert rows[settings.EVALUATE_EVERY_EVENTS] == f"`{default.evaluate_every_events}` (never)"
     assert rows[settings.MAX_SERIES] == f"`{default.max_series}`"
     assert rows[settings.DETAIL_MAX_BYTES] == f"`{default.detail_max_bytes}` (64 KiB)"
     assert rows[settings.SPOOL_MAX_BYTES] == f"`{default.spool_max_bytes}` (1 GiB)"
@@ -132,6 +135,7 @@ def test_the_defaults_of_the_gate_and_the_service_are_those_documented() -> None
         settings.MAX_BATCH_EVENTS: service.max_batch_events,
         settings.REQUESTS_PER_MINUTE: service.requests_per_minute,
         settings.AUDIT_INTERVAL_SECONDS: service.audit_interval_s,
+        settings.EVALUATE_INTERVAL_SECONDS: service.evaluate_interval_s,
     }.items():
         assert rows[name].startswith(f"`{int(value)}`"), name
 

@@ -22,6 +22,7 @@ def test_every_variable_is_read() -> None:
             "GOLIVE_DETAIL_MAX_BYTES": "1000",
             "GOLIVE_MAX_SERIES": "10",
             "GOLIVE_REDACT_KEYS": "a, b",
+            "GOLIVE_EVALUATE_EVERY_EVENTS": "25",
         }
     )
     assert (read.database_url, str(read.spool_dir), read.spool_max_bytes) == (
@@ -30,6 +31,7 @@ def test_every_variable_is_read() -> None:
         1_000_000,
     )
     assert (read.when_full, read.block_seconds, read.shutdown_seconds) == ("block", 0.5, 1)
+    assert read.evaluate_every_events == 25
     assert (read.detail_max_bytes, read.max_series, read.redact_keys) == (1000, 10, ("a", "b"))
 
 

@@ -1,6 +1,7 @@
 """The application: every route of golive, as `golive serve` runs it."""
 
 import contextlib
+import datetime as dt
 import importlib.metadata
 import logging
 import math
@@ -10,10 +11,11 @@ import anyio
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
-from golive import audit, pipeline
+from golive import audit, pipeline, regression
 from golive.api import problems
 from golive.api.control import Control, build_control
 from golive.api.routers import go_live, heimdall, kpi, operations, risk, runbook
+from golive.api.routers import regression as regression_router
 from golive.asgi import CorrelationMiddleware
 from golive.errors import GoliveError
 from golive.models.base import utc_now
@@ -34,6 +36,7 @@ router.include_router(runbook.router)
 router.include_router(go_live.router)
 router.include_router(risk.router)
 router.include_router(heimdall.router)
+router.include_router(regression_router.router)
 router.include_router(kpi.router)
 
 
@@ -55,6 +58,8 @@ def create_app(database_url: str | None = None, settings: ServiceSettings | None
         await anyio.to_thread.run_sync(pipeline.configure, control.engine.url)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_verify_audit_chain, control)
+            if control.settings.evaluate_interval_s:
+                tasks.start_soon(_evaluate_tripwires, control)
             yield
             tasks.cancel_scope.cancel()
 
@@ -94,3 +99,23 @@ def _verify_unless_done(control: Control) -> None:
                 _log.error("the audit chain is broken at row %s: %s", found.broken_id, found.problem)
     except (SQLAlchemyError, GoliveError) as error:
         _log.warning("the audit chain could not be verified: %s", type(error).__name__)
+
+
+async def _evaluate_tripwires(control: Control) -> None:
+    """Evaluate the enabled tripwires once an interval, but those another process has."""
+    up_since = utc_now()
+    while True:
+        await anyio.to_thread.run_sync(_evaluate_due, control, up_since, abandon_on_cancel=True)
+        await anyio.sleep(control.settings.evaluate_interval_s)
+
+
+def _evaluate_due(control: Control, up_since: dt.datetime) -> None:
+    half = control.settings.evaluate_interval_s / 2
+    try:
+        evaluated = regression.evaluate_all(control.engine, up_since=up_since, older_than_s=half)
+    except (SQLAlchemyError, GoliveError) as error:
+        _log.warning("the tripwires could not be evaluated: %s", type(error).__name__)
+        return
+    for each in evaluated:
+        if each.problem is not None:
+            _log.error("a tripwire could not be evaluated: %s", each.problem)

@@ -25,6 +25,9 @@ from golive.errors import (
     InvalidArgument,
     NotEligible,
     NotReserved,
+    NotRestorable,
+    NoTripwire,
+    NotTripped,
     ReservationClosed,
     RiskDenied,
     SchemaError,
@@ -164,6 +167,12 @@ def problem_of(error: Exception) -> Problem:
             return Problem(409, "The reservation is closed", str(error))
         case IdempotencyConflict():
             return Problem(409, "The idempotency key was used", str(error))
+        case NoTripwire():
+            return Problem(404, "No such tripwire", str(error))
+        case NotTripped():
+            return Problem(409, "The tripwire is not tripped", str(error))
+        case NotRestorable():
+            return Problem(409, "The throttle cannot be restored", str(error))
         case SpoolFull():
             return _unavailable("The events cannot be kept now; nothing was recorded.")
         case SchemaError():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from golive.commands._common import DatabaseUrl, console, reading, shown, store_url, telling_errors
+from golive.commands.evaluating import figure
 from golive.commands.runbook import as_text
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from golive.go_live import State
     from golive.heimdall import Standing
     from golive.reader import MetricSummary
+    from golive.regression import Wire
     from golive.risk import Book
 
 
@@ -43,6 +45,7 @@ def review(
     typer.echo(_state(state) + "\n")
     _show_risk(stand.risk)
     _show_charter(stand.charter)
+    _show_tripwires(stand.tripwires)
     _show_rates(recent, before, days)
     _show_acts(acts, days)
 
@@ -105,6 +108,39 @@ def _show_charter(standings: "Sequence[Standing]") -> None:
             unproven.reason if unproven else "",
         )
     console().print(table)
+
+
+def _show_tripwires(wires: "Sequence[Wire]") -> None:
+    from rich.table import Table
+
+    columns = ("domain", "metric", "stands", "before", "now", "drop", "can see", "shadow trips", "checked")
+    table = Table(*columns, title="Tripwires")
+    for wire in wires:
+        state = wire.state
+        evidence = state.evidence if isinstance(state.evidence, dict) else {}
+        table.add_row(
+            shown(state.domain),
+            shown(state.metric),
+            _stands(wire),
+            figure(state.baseline, evidence.get("kind")),
+            figure(state.current, evidence.get("kind")),
+            _percent(state.drop_fraction),
+            _percent(wire.detectable_drop),
+            str(state.shadow_trips or ""),
+            f"{state.last_checked_at:%Y-%m-%d %H:%M}" if state.last_checked_at else "never",
+        )
+    console().print(table)
+
+
+def _stands(wire: "Wire") -> str:
+    state = wire.state
+    if state.triggered:
+        at = state.last_triggered_at
+        return "TRIPPED" if at is None else f"TRIPPED at {at:%Y-%m-%d %H:%M}"
+    if not wire.enabled:
+        return "disabled"
+    verdict = state.verdict or "not judged yet"
+    return f"{verdict} (shadow)" if wire.policy is not None and wire.policy.shadow else verdict
 
 
 def _used(used: "Decimal | int", limit: "Decimal | int | None") -> str:

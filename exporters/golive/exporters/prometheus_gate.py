@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from golive import checks
 from golive.evaluator import LeversEvaluator, RunbookEvaluator, StateEvaluator
-from golive.exporters.prometheus_levers import charter_gauges, risk_gauges
+from golive.exporters.prometheus_levers import charter_gauges, risk_gauges, tripwire_gauges
 from golive.runbook import STANDARD_CHECKS, Runbook
 from golive.state import State
 
@@ -60,6 +60,7 @@ class GateCollector(Collector):
         if levers is not None:
             yield from risk_gauges(levers.risk)
             yield from charter_gauges(levers.charter)
+            yield from tripwire_gauges(levers.tripwires)
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: what there is must not be evaluated just to be registered."""

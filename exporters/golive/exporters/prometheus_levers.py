@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from golive.heimdall import Standing
+from golive.regression import Wire
 from golive.risk import Book
+from golive.tripwire import VERDICTS
 
 _USED = {
     "exposure_used": "What was reserved today",
@@ -55,6 +57,35 @@ def charter_gauges(standings: Sequence[Standing]) -> Iterable[Metric]:
         if card.success_rate is not None:
             rate.add_metric([policy.domain], card.success_rate)
     return [enabled, proven, trials, rate]
+
+
+def tripwire_gauges(wires: Sequence[Wire]) -> Iterable[Metric]:
+    """Return where each tripwire stands; what was not found yet has no series."""
+    enabled = _tripwire("enabled", "Whether the tripwire is evaluated, and trips")
+    triggered = _tripwire("triggered", "Whether it is tripped; only a re-arm ends that")
+    verdict = _tripwire("verdict", "1 for the verdict of the last evaluation", "verdict")
+    drop = _tripwire("drop_ratio", "Share by which the window is below the baseline; negative above it")
+    detectable = _tripwire("detectable_drop_ratio", "The smallest drop that could be told from chance")
+    checked = _tripwire("evaluated_timestamp_seconds", "When it was last evaluated, Unix time")
+    shadow = _tripwire("shadow_trips", "How often it would have tripped, in shadow mode")
+    for wire in wires:
+        state = wire.state
+        labels = [state.domain, state.metric]
+        enabled.add_metric(labels, float(wire.enabled))
+        triggered.add_metric(labels, float(state.triggered))
+        shadow.add_metric(labels, state.shadow_trips)
+        for each in VERDICTS if state.verdict is not None else ():
+            verdict.add_metric([*labels, each], float(each == state.verdict))
+        for gauge, found in ((drop, state.drop_fraction), (detectable, wire.detectable_drop)):
+            if found is not None:
+                gauge.add_metric(labels, found)
+        if state.last_checked_at is not None:
+            checked.add_metric(labels, state.last_checked_at.timestamp())
+    return [enabled, triggered, verdict, drop, detectable, checked, shadow]
+
+
+def _tripwire(name: str, text: str, *more: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"golive_tripwire_{name}", text, labels=["domain", "metric", *more])
 
 
 def _charter(name: str, text: str) -> GaugeMetricFamily:

@@ -15,16 +15,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from golive import database, otel_logs
+from golive import database, names, otel_logs, settings
 from golive.errors import GoliveError, SchemaError
 from golive.events import KpiEvent, check_event
 from golive.exporters._rows import PostgresRows, Row, SqliteRows, event_of, row_of
 from golive.ids import next_probe
 from golive.otel_logs import LogRecordExporter, LogRecordExportResult, ReadableLogRecord
+
+if TYPE_CHECKING:
+    from golive.exporters.tripwires import AfterEvents
 
 __all__ = ["SqlLogRecordExporter"]
 
@@ -61,6 +65,7 @@ class SqlLogRecordExporter(LogRecordExporter):
         self._complaint = ("", 0.0)
         self._takes_any_text = True
         self.on_rejected: Callable[[str], None] = _log_rejected
+        self._tripwires = _tripwires_of(self._url)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write a batch; FAILURE if the store cannot be written now, and nothing of it is. Never raises."""
@@ -72,6 +77,8 @@ class SqlLogRecordExporter(LogRecordExporter):
         if self._complaint[0]:
             self._complaint = ("", 0.0)
             _log.warning("the event store can be written again")
+        if self._tripwires is not None:
+            self._tripwires.saw(map(_stream_of, filter(_is_kpi_event, batch)))
         return LogRecordExportResult.SUCCESS
 
     def write(self, events: Iterable[KpiEvent]) -> int:
@@ -121,6 +128,11 @@ class SqlLogRecordExporter(LogRecordExporter):
             return False
         return True
 
+    def committed(self, events: Sequence[KpiEvent]) -> None:
+        """Learn that events `insert` took are committed. Never blocks, nor raises."""
+        if self._tripwires is not None:
+            self._tripwires.saw((event.domain, event.metric) for event in events)
+
     def find(self, ids: Sequence[int]) -> list[KpiEvent]:
         """Return those of the events with these ids that are in the store.
 
@@ -137,7 +149,9 @@ class SqlLogRecordExporter(LogRecordExporter):
         return True
 
     def shutdown(self) -> None:
-        """Close the connections."""
+        """Evaluate the tripwires whose turn it is, and close the connections."""
+        if self._tripwires is not None:
+            self._tripwires.stop()
         self._engine.dispose()
 
     def _write(self, rows: Callable[[], Iterable[Row]]) -> int:
@@ -264,6 +278,25 @@ def _event_of(record: ReadableLogRecord) -> KpiEvent | None:
         _log.error("a log record named kpi.event is no KPI event and was not written: %s", error)
         return None
     return event
+
+
+def _is_kpi_event(record: ReadableLogRecord) -> bool:
+    return record.log_record.event_name == names.EVENT_NAME
+
+
+def _stream_of(record: ReadableLogRecord) -> tuple[str, str]:
+    attributes = record.log_record.attributes or {}
+    return str(attributes.get(names.DOMAIN)), str(attributes.get(names.METRIC))
+
+
+def _tripwires_of(url: URL) -> "AfterEvents | None":
+    """Return what evaluates tripwires after so many events, where it was asked for."""
+    every = settings.evaluate_every_from_environment()
+    if not every:
+        return None
+    from golive.exporters.tripwires import AfterEvents
+
+    return AfterEvents(url, every)
 
 
 def _insert_missing(

@@ -38,6 +38,8 @@ class RegressionPolicy(Base):
     """The throttles each further trip lowers the engine to, in order."""
     blind_after_s: Mapped[float | None] = mapped_column(Double)
     """Seconds without an event after which the wire is blind; null: from the events' own rhythm."""
+    trip_when_blind: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """A wire that is blind trips as well."""
     pinned_baseline: Mapped[Any | None] = mapped_column(Json)
     shadow: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Trips are counted, and nothing is done."""
@@ -67,10 +69,12 @@ class RegressionState(Base):
     frozen_baseline: Mapped[Any | None] = mapped_column(Json)
     """The baseline the trip was measured against."""
     trips: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """Trips since the last re-arm that acted: the step reached on the ladder."""
+    """Trips since the wire was last well for as long as its probation is: the step reached on the ladder."""
     shadow_trips: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    throttled_from: Mapped[Any | None] = mapped_column(Json)
+    """What the engine had before this wire throttled it, and the version of its risk policy since."""
     last_event_id: Mapped[int | None] = mapped_column(BigInteger)
-    """The newest event the last evaluation read."""
+    """The newest event the last evaluation judged."""
     last_checked_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     last_triggered_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
     rearmed_at: Mapped[dt.datetime | None] = mapped_column(UtcDateTime)
