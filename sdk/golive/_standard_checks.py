@@ -200,6 +200,6 @@ STANDARD_CHECKS: Final = (
         tripwires_clear,
         "WARNING",
         "Look at the evidence, mend the cause, and re-arm the tripwire with a reason: "
-        "`/api/governance/regression/rearm`. Of a blind one, see why its events stopped.",
+        "`golive rearm` or `/api/governance/regression/rearm`. Of a blind one, see why its events stopped.",
     ),
 )
