@@ -143,6 +143,17 @@ def test_a_blind_wire_trips_where_its_policy_says_so(store: str) -> None:
     assert standing(store, WHOLESALE).verdict == "blind"
 
 
+def test_a_wire_that_goes_blind_on_probation_keeps_the_frozen_baseline(store: str) -> None:
+    enable(store, WHOLESALE, trip_when_blind=True, blind_after_s=600, throttle_ladder=[0.5, 0.25])
+    fill(store, WHOLESALE, [True] * 200 + [False] * 50)
+    assert evaluate(store).tripped
+    rearm(store)
+    assert evaluate(store, now=utc_now() + HOUR).tripped
+    state = standing(store, WHOLESALE)
+    assert (state.verdict, state.trips, state.frozen_baseline["level"]) == ("blind", 2, 1)
+    assert engine(store).throttle == 0.25
+
+
 def test_ten_thousand_good_events_do_not_clear_a_trip_and_a_re_arm_does(store: str) -> None:
     enable(store, WHOLESALE)
     fill(store, WHOLESALE, [True] * 200 + [False] * 50, start=utc_now() - 4 * HOUR)
