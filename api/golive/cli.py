@@ -13,6 +13,7 @@ from golive.commands import (
     importing,
     kill_switch,
     kpi,
+    rearming,
     replaying,
     review,
     runbook,
@@ -37,6 +38,7 @@ app.add_typer(token.app, name="token")
 app.command("serve")(serve.serve)
 app.command("runbook")(runbook.runbook)
 app.command("evaluate")(evaluating.evaluate)
+app.command("rearm")(rearming.rearm)
 app.command("backtest")(backtesting.backtest)
 app.command("review")(review.review)
 app.command("import")(importing.import_log)

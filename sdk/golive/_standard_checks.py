@@ -5,7 +5,7 @@ import os
 import time
 from typing import Any, Final
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from golive import audit, database, governance, names, pipeline, settings
@@ -25,6 +25,9 @@ LOSS_SHOWN_S: Final = 600.0
 GLOBAL: Final = "GLOBAL"
 
 _SEED = "Run `golive db upgrade` (or `alembic upgrade head`) to seed the policies."
+
+
+_OF_TRIPWIRES: Final = ("tripped", "blind", "never_evaluated")
 
 
 def go_live_checklist(db: Session) -> CheckResult:
@@ -135,21 +138,18 @@ def audit_chain_intact(db: Session) -> CheckResult:
 def tripwires_clear(db: Session) -> CheckResult:
     state, policy = RegressionState, RegressionPolicy
     same = and_(policy.domain == state.domain, policy.metric == state.metric)
-    query = (
-        select(state.domain, state.metric, state.triggered)
-        .outerjoin(policy, same)
-        .where(or_(state.triggered, and_(policy.enabled, state.verdict == BLIND)))
-        .order_by(state.domain, state.metric)
-    )
-    tripped: list[str] = []
-    blind: list[str] = []
-    for domain, metric, triggered in db.execute(query):
-        (tripped if triggered else blind).append(f"{domain}.{metric}")
-    if not tripped and not blind:
-        return CheckResult(True, "No tripwire has tripped.")
-    found = {"Tripped": tripped, "Blind, for their events have stopped": blind}
-    text = "; ".join(f"{what}: {', '.join(which)}" for what, which in found.items() if which)
-    return CheckResult(False, f"{text}.", {"tripped": tripped, "blind": blind})
+    tripped = select(state.domain, state.metric).where(state.triggered)
+    enabled = select(policy.domain, policy.metric).outerjoin(state, same).where(policy.enabled)
+    found = {
+        "Tripped": tripped,
+        "Blind, for their events have stopped": enabled.where(state.verdict == BLIND, ~state.triggered),
+        "Enabled, and never evaluated": enabled.where(state.last_checked_at.is_(None)),
+    }
+    named = {what: [f"{domain}.{metric}" for domain, metric in db.execute(of)] for what, of in found.items()}
+    text = "; ".join(f"{what}: {', '.join(sorted(which))}" for what, which in named.items() if which)
+    if text:
+        return CheckResult(False, f"{text}.", dict(zip(_OF_TRIPWIRES, named.values(), strict=True)))
+    return CheckResult(True, "No tripwire has tripped.")
 
 
 def _counted(db: Session, model: Any, what: str) -> CheckResult:
@@ -200,6 +200,6 @@ STANDARD_CHECKS: Final = (
         tripwires_clear,
         "WARNING",
         "Look at the evidence, mend the cause, and re-arm the tripwire with a reason: "
-        "`/api/governance/regression/rearm`. Of a blind one, see why its events stopped.",
+        "`golive rearm` or `/api/governance/regression/rearm`. Of a blind one, see why its events stopped.",
     ),
 )

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from golive import database, go_live, governance, regression, risk
+from golive import audit, database, go_live, governance, regression, risk
 from golive.errors import (
     InvalidArgument,
     NotRestorable,
@@ -141,6 +141,17 @@ def test_a_blind_wire_trips_where_its_policy_says_so(store: str) -> None:
     assert evaluate(store, now=utc_now() + HOUR).tripped
     assert not engine(store).enabled
     assert standing(store, WHOLESALE).verdict == "blind"
+
+
+def test_a_wire_that_goes_blind_on_probation_keeps_the_frozen_baseline(store: str) -> None:
+    enable(store, WHOLESALE, trip_when_blind=True, blind_after_s=600, throttle_ladder=[0.5, 0.25])
+    fill(store, WHOLESALE, [True] * 200 + [False] * 50)
+    assert evaluate(store).tripped
+    rearm(store)
+    assert evaluate(store, now=utc_now() + HOUR).tripped
+    state = standing(store, WHOLESALE)
+    assert (state.verdict, state.trips, state.frozen_baseline["level"]) == ("blind", 2, 1)
+    assert engine(store).throttle == 0.25
 
 
 def test_ten_thousand_good_events_do_not_clear_a_trip_and_a_re_arm_does(store: str) -> None:
@@ -409,3 +420,24 @@ def test_what_was_seen_before_a_trip_does_not_overwrite_it(store: str) -> None:
     with governance.engine_for(store).begin() as connection:
         assert not state_module.write(connection, seen, {"verdict": "ok", "triggered": False})
     assert standing(store, WHOLESALE).verdict == "triggered"
+
+
+def test_a_trip_is_whole_or_not_at_all(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    enable(store, WHOLESALE)
+    fill(store, WHOLESALE, [True] * 200 + [False] * 50)
+    append = audit.append
+
+    def fail_at_the_trip(connection: Connection, **act: Any) -> int:
+        if act["action"] == "regression_state.trip":
+            raise RuntimeError("the process dies here")
+        return append(connection, **act)
+
+    monkeypatch.setattr(audit, "append", fail_at_the_trip)
+    with pytest.raises(RuntimeError):
+        evaluate(store)
+    assert (engine(store).throttle, engine(store).enabled) == (1, True)
+    assert acts(store) == ["regression_policy.upsert"]
+    with governance.reading(store) as connection:
+        assert regression.states(connection) == []
+    monkeypatch.undo()
+    assert evaluate(store).tripped

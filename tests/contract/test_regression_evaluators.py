@@ -98,6 +98,16 @@ def test_the_command_tells_by_its_exit_code_whether_one_is_tripped(
     assert "TRIPPED at" in review
     assert "disabled" in review
 
+    def rearm(*options: str, code: int = 0) -> str:
+        done = run("rearm", *WHOLESALE, *options, cwd=tmp_path, environment=shell, check=code)
+        return done.stdout + done.stderr
+
+    assert "reason" in rearm("--reason", " ", code=2)
+    assert "an act of its own" in rearm("--reason", "mended")
+    assert not standing(store, WHOLESALE).triggered
+    assert "not tripped" in rearm("--reason", "mended", code=2)
+    assert audited(store)[-1]["actor"].startswith("cli:")
+
 
 def test_new_events_bring_an_evaluation_in_the_background(
     golive: Golive, store: str, monkeypatch: pytest.MonkeyPatch

@@ -181,5 +181,19 @@ def test_a_blind_wire_is_a_warning_of_the_runbook(store: str, service: httpx.Cli
     assert not standing(store, WHOLESALE).triggered
 
 
+def test_an_enabled_wire_that_nobody_evaluates_is_a_warning_of_the_runbook(
+    store: str, service: httpx.Client
+) -> None:
+    enable(store, WHOLESALE)
+    warnings = service.get("/api/governance/runbook/status").json()["warnings"]
+    [found] = [check for check in warnings if check["id"] == "tripwires_clear"]
+    assert found["message"] == "Enabled, and never evaluated: WHOLESALE.contract_rate."
+    assert found["detail"] == {
+        "tripped": [],
+        "blind": [],
+        "never_evaluated": ["WHOLESALE.contract_rate"],
+    }
+
+
 def metrics(client: httpx.Client) -> str:
     return client.get("/metrics").text

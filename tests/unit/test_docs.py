@@ -31,6 +31,7 @@ COMMANDS = (
     "review",
     "evaluate",
     "backtest",
+    "rearm",
     "kill-switch engage",
     "kill-switch release",
     "kill-switch status",

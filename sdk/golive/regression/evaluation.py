@@ -141,11 +141,12 @@ def _trip(
     step = 0 if judgement.probation_over else state.trips
     reason = f"{policy.domain}/{policy.metric}: {finding.explanation}"
     done = acts.act(connection, policy, step, reason)
-    frozen = finding.measured_against
+    kept = None if judgement.probation_over else state.frozen_baseline
+    against = finding.measured_against  # None for a blind wire, which was compared with nothing
     values = _figures(judgement, now) | {
         "triggered": True,
         "evidence": finding.as_json() | {"acts": [done.text], "policy_version": policy.version},
-        "frozen_baseline": None if frozen is None else frozen.as_json(),
+        "frozen_baseline": kept if against is None else against.as_json(),
         "trips": step + 1,
         "last_triggered_at": now,
         "version": state.version + 1,

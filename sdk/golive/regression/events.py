@@ -42,7 +42,7 @@ def newest(
     """
     plan_by_index(connection)
     query = select(*COLUMNS).where(*of(domain, metric, since, until)).order_by(*NEWEST_FIRST).limit(needed)
-    found = [Observation(*row) for row in connection.execute(query)]
+    found = list(map(Observation._make, connection.execute(query).all()))
     if len(found) < needed:
         return found
     kind = kind or kind_of(found[::-1], needed)
@@ -55,7 +55,7 @@ def newest(
         else there.c.success.is_(None) & there.c.value.is_not(None)
     )
     again = select(there).where(told).order_by(there.c.created_at.desc(), there.c.id.desc()).limit(needed)
-    return found + [Observation(*row) for row in connection.execute(again)]
+    return found + list(map(Observation._make, connection.execute(again).all()))
 
 
 NEWEST_FIRST: Final = (_row.created_at.desc(), _row.id.desc())
