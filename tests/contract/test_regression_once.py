@@ -12,7 +12,7 @@ from golive.database import normalise_url
 from golive.errors import NotRestorable
 from golive.exporters.tripwires import AfterEvents
 from golive.models.base import utc_now
-from golive.regression import evaluation
+from golive.regression.judging import judge
 from golive.risk.policy import RiskPolicyView
 from tests.support.service import wait_until
 from tests.support.wires import CAPITAL, WHOLESALE, enable, fill, standing
@@ -132,14 +132,13 @@ def test_a_database_that_fails_at_one_wire_lets_the_others_trip_first(
     for stream in (CAPITAL, WHOLESALE):
         enable(store, stream)
         fall(store, stream)
-    judge = evaluation.judge
 
     def refusing(connection: Connection, policy: regression.RegressionPolicyView, *more: Any) -> Any:
         if policy.domain == "CAPITAL":
             connection.execute(text("SELECT nothing FROM nowhere"))
         return judge(connection, policy, *more)
 
-    monkeypatch.setattr(evaluation, "judge", refusing)
+    monkeypatch.setattr("golive.regression.evaluation.judge", refusing)
     with pytest.raises(SQLAlchemyError):
         regression.evaluate_all(store)
     assert standing(store, WHOLESALE).triggered
