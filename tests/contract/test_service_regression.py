@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from golive import go_live, pipeline, regression
 from golive.api.production import ProductionMiddleware, prod_exec
+from golive.api.routers import regression as routes
 from tests.support.service import audited, serving, serving_app, token, wait_until
 from tests.support.wires import CAPITAL, WHOLESALE, at_rate, enable, fill, standing
 
@@ -197,3 +198,29 @@ def test_an_enabled_wire_that_nobody_evaluates_is_a_warning_of_the_runbook(
 
 def metrics(client: httpx.Client) -> str:
     return client.get("/metrics").text
+
+
+def test_a_backtest_that_takes_too_long_is_refused(
+    store: str, service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, WHOLESALE, at_rate(0.9, 300))
+    monkeypatch.setattr(routes, "BACKTEST_S", 0)
+    refused = service.post(f"{REGRESSION}/backtest", json=NAMES)
+    assert refused.status_code == 422
+    assert "fewer evaluations" in refused.text
+
+
+def test_the_schedule_outlives_a_row_that_cannot_be_read(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate_all, asked = regression.evaluate_all, list[int]()
+
+    def failing_first(*arguments: Any, **more: Any) -> Any:
+        asked.append(1)
+        if len(asked) == 1:
+            raise ValueError("this is no JSON")
+        return evaluate_all(*arguments, **more)
+
+    monkeypatch.setattr(regression, "evaluate_all", failing_first)
+    enable(store, WHOLESALE)
+    fill(store, WHOLESALE, [True] * 200 + [False] * 50)
+    with serving(store, evaluate_interval_s=0.2):
+        wait_until(lambda: any(act["action"] == "regression_state.trip" for act in audited(store)))

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -81,3 +82,9 @@ def test_a_quarter_of_a_million_rates_need_no_evaluation_of_their_own() -> None:
     found = backtest(Rule(), events)
     assert (found.every, found.trips) == (1, [])
     assert found.last_at == START + dt.timedelta(minutes=19_999)
+
+
+def test_a_backtest_gives_up_at_its_deadline() -> None:
+    events = outcomes([True, False] * 1000)
+    with pytest.raises(InvalidArgument, match="fewer evaluations"):
+        backtest(Rule(), events, deadline=time.monotonic())

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import functools
 import importlib.metadata
 import logging
 import math
@@ -104,8 +105,10 @@ def _verify_unless_done(control: Control) -> None:
 async def _evaluate_tripwires(control: Control) -> None:
     """Evaluate the enabled tripwires once an interval, but those another process has."""
     up_since = utc_now()
+    own = anyio.CapacityLimiter(1)  # no request, however slow, keeps a trip waiting
+    evaluate = functools.partial(_evaluate_due, control, up_since)
     while True:
-        await anyio.to_thread.run_sync(_evaluate_due, control, up_since, abandon_on_cancel=True)
+        await anyio.to_thread.run_sync(evaluate, abandon_on_cancel=True, limiter=own)
         await anyio.sleep(control.settings.evaluate_interval_s)
 
 
@@ -113,7 +116,7 @@ def _evaluate_due(control: Control, up_since: dt.datetime) -> None:
     half = control.settings.evaluate_interval_s / 2
     try:
         evaluated = regression.evaluate_all(control.engine, up_since=up_since, older_than_s=half)
-    except (SQLAlchemyError, GoliveError) as error:
+    except Exception as error:  # a row that cannot be read must not end the schedule, and the service with it
         _log.warning("the tripwires could not be evaluated: %s", type(error).__name__)
         return
     for each in evaluated:

@@ -53,6 +53,8 @@ class Control:
         default_factory=lambda: anyio.CapacityLimiter(_SWITCH_THREADS)
     )
     """For the kill switch alone."""
+    backtest_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    """One backtest keeps a core busy for seconds."""
 
     async def evaluation(self) -> Evaluation[Runbook]:
         """Return the runbook, not older than its interval."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Set
 from sqlalchemy import URL
 
 from golive import governance, regression
-from golive.errors import InvalidArgument
+from golive.errors import GoliveError
 
 __all__ = ["AfterEvents"]
 
@@ -86,8 +86,10 @@ class AfterEvents:
             began = time.thread_time()
             try:
                 self._evaluate(due)
-            except Exception as error:  # drivers raise what they like; the next events bring the next try
+            except Exception as error:  # drivers raise what they like; the next event brings the next try
                 self._complain(error)
+                with self._lock:
+                    self._due |= due
             if self._stopping.is_set():
                 return
             self._stopping.wait(min((time.thread_time() - began) * REST_PER_WORK, MAX_REST_S))
@@ -100,7 +102,7 @@ class AfterEvents:
         for stream in sorted(due & enabled):
             try:
                 regression.evaluate_policy(self._url, *stream)
-            except InvalidArgument as error:
+            except GoliveError as error:
                 self._complain(error)
 
     def _complain(self, error: Exception) -> None:

@@ -92,7 +92,9 @@ def _throttle(connection: Connection, policy: RegressionPolicyView, step: int, r
     if lower is not None:
         values["throttle"] = lower
     if all(getattr(found, name) == value for name, value in values.items()):
-        return Done(f"{engine} was disabled already")
+        # If by another wire, both hold it: neither may give back what the other took, while that is tripped.
+        held = next((each.throttled_from for each in _holders(connection, engine, found.version)), None)
+        return Done(f"{engine} was disabled already", held)
     made = RISK_POLICIES.put(
         connection, [engine], values, actor=ACTOR, reason=reason, version=None, action="throttle"
     )

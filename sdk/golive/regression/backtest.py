@@ -9,6 +9,8 @@ found.trips, found.events_to_trip, found.quiet_trips
 """
 
 import datetime as dt
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -129,6 +131,7 @@ def backtest(
     *,
     change: dt.datetime | None = None,
     every: int | None = None,
+    deadline: float | None = None,
 ) -> Backtest:
     """Replay a stream against a rule, as if it had been evaluated all along.
 
@@ -141,6 +144,10 @@ def backtest(
         change: When something changed: trips before it are false ones, the first after it is the answer.
         every: After how many further events to judge again; by default 1 for rates, and for values so many
             that there are about 2,000 evaluations.
+        deadline: When to give up, by `time.monotonic()`; never if None.
+
+    Raises:
+        InvalidArgument: `every` is no number of events, or too small for the deadline.
     """
     ordered = in_order(observations)
     kind = kind_of(ordered, len(ordered)) if rule.pinned is None else rule.pinned.kind
@@ -149,7 +156,7 @@ def backtest(
         every = 1 if kind == RATE else max(1, len(events) // VALUE_EVALUATIONS)
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise InvalidArgument("every", "a number of events", repr(every)[:60])
-    trips = list(_trips(rule, events, every))
+    trips = list(_trips(rule, events, every, math.inf if deadline is None else deadline))
     quiet = sum(change is None or event.created_at < change for event in events)
     later = next((trip for trip in trips if trip.event > quiet), None)
     return Backtest(
@@ -167,9 +174,9 @@ def backtest(
     )
 
 
-def _trips(rule: Rule, events: Sequence[Observation], every: int) -> Iterator[Trip]:
+def _trips(rule: Rule, events: Sequence[Observation], every: int, deadline: float) -> Iterator[Trip]:
     begin, frozen = 0, None
-    while (found := _next(rule, frozen, events, begin, every)) is not None:
+    while (found := _next(rule, frozen, events, begin, every, deadline)) is not None:
         in_force, end = found
         finding = evaluate(in_force, events[max(begin, end - events_needed(in_force)) : end])
         yield Trip(end, events[end - 1].created_at, finding)
@@ -177,21 +184,28 @@ def _trips(rule: Rule, events: Sequence[Observation], every: int) -> Iterator[Tr
 
 
 def _next(
-    rule: Rule, frozen: PinnedBaseline | None, events: Sequence[Observation], begin: int, every: int
+    rule: Rule,
+    frozen: PinnedBaseline | None,
+    events: Sequence[Observation],
+    begin: int,
+    every: int,
+    deadline: float,
 ) -> tuple[Rule, int] | None:
     """Return by which rule the events from `begin` on trip first, and after which of all of them."""
     rolling_from = begin
     if frozen is not None and rule.pinned is None:
         on_probation = replace(rule, pinned=frozen)
         rolling_from = begin + probation_events(rule) - 1
-        end = _first(on_probation, events[:rolling_from], begin, begin, every)
+        end = _first(on_probation, events[:rolling_from], begin, begin, every, deadline)
         if end is not None:
             return on_probation, end
-    end = _first(rule, events, begin, rolling_from, every)
+    end = _first(rule, events, begin, rolling_from, every, deadline)
     return None if end is None else (rule, end)
 
 
-def _first(rule: Rule, events: Sequence[Observation], begin: int, judged: int, every: int) -> int | None:
+def _first(
+    rule: Rule, events: Sequence[Observation], begin: int, judged: int, every: int, deadline: float
+) -> int | None:
     """Return after how many events the rule trips first, past `judged`, by those from `begin` on.
 
     In pieces: what a trip leaves unread must not have been prepared for each of many trips.
@@ -202,6 +216,8 @@ def _first(rule: Rule, events: Sequence[Observation], begin: int, judged: int, e
         end = low + events_for_a_verdict(rule) - every
         for _, verdict in replay(rule, events[low : start + _CHUNK], every=every):
             end += every
+            if time.monotonic() > deadline:
+                raise InvalidArgument("every", "fewer evaluations, for these take too long", f"{every}")
             if verdict == TRIGGERED and end > start:
                 return end
     return None

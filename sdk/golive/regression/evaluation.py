@@ -1,12 +1,14 @@
 """The evaluation of a wire: read, judge, write down, and act once where it trips."""
 
 import datetime as dt
+import math
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from golive import audit, governance
-from golive.errors import InvalidArgument
+from golive.errors import GoliveError
 from golive.events import check_domain, check_metric
 from golive.models.base import utc_now
 from golive.regression import acts
@@ -89,6 +91,8 @@ def evaluate_all(
 ) -> list[Evaluation]:
     """Evaluate every enabled policy, each for itself; a policy that cannot be applied is reported as such.
 
+    Where the database fails at one of them, the others have their turn before that is raised.
+
     Args:
         db: What names the database.
         now: As for `evaluate_policy`.
@@ -102,17 +106,23 @@ def evaluate_all(
     with governance.snapshot(db) as connection:
         enabled = [policy for policy in POLICIES.all(connection) if policy.enabled]
         known = {(state.domain, state.metric): state for state in states(connection)}
-    made = []
+    made: list[Evaluation] = []
+    failure: SQLAlchemyError | None = None
     for policy in enabled:
         key = policy.domain, policy.metric
         state = known.get(key, RegressionStateView(*key))
         at = state.last_checked_at
-        if older_than_s is not None and at is not None and (now - at).total_seconds() < older_than_s:
+        age_s = math.inf if at is None else abs((now - at).total_seconds())  # clocks differ
+        if older_than_s is not None and age_s < older_than_s:
             continue
         try:
             made.append(evaluate_policy(db, *key, now=now, up_since=up_since))
-        except InvalidArgument as error:
+        except GoliveError as error:
             made.append(Evaluation(policy, state, None, problem=str(error)))
+        except SQLAlchemyError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
     return made
 
 
@@ -141,12 +151,10 @@ def _trip(
     step = 0 if judgement.probation_over else state.trips
     reason = f"{policy.domain}/{policy.metric}: {finding.explanation}"
     done = acts.act(connection, policy, step, reason)
-    kept = None if judgement.probation_over else state.frozen_baseline
-    against = finding.measured_against  # None for a blind wire, which was compared with nothing
     values = _figures(judgement, now) | {
         "triggered": True,
         "evidence": finding.as_json() | {"acts": [done.text], "policy_version": policy.version},
-        "frozen_baseline": kept if against is None else against.as_json(),
+        "frozen_baseline": _frozen(state, judgement),
         "trips": step + 1,
         "last_triggered_at": now,
         "version": state.version + 1,
@@ -175,6 +183,14 @@ def _trip(
     )
     after = state_of(connection, policy.domain, policy.metric)
     return Evaluation(policy, after, finding, tripped=True, acts=(done.text,))
+
+
+def _frozen(state: RegressionStateView, judgement: Judgement) -> Any:
+    """Return what the trip was measured against; silence is against nothing, and a probation's stays."""
+    measured = judgement.finding.measured_against
+    if measured is not None:
+        return measured.as_json()
+    return None if judgement.probation_over else state.frozen_baseline
 
 
 def _write_down(

@@ -56,8 +56,9 @@ def judge(
 ) -> Judgement:
     """Judge the newest events of a stream by its policy.
 
-    Events up to the last re-arm do not count. They are compared with the policy's pinned baseline; else the
-    one a trip froze, while the wire is tripped and in the probation after; else with the events before them.
+    Events up to the last re-arm do not count, nor does the silence before it. They are compared with the
+    policy's pinned baseline; else the one a trip froze, while the wire is tripped and in the probation after;
+    else with the events before them.
 
     Raises:
         InvalidArgument: The policy has a figure that cannot be.
@@ -78,7 +79,8 @@ def judge(
     over = on_probation and _count(found, pinned) >= probation_events(rule)
     if rule.pinned is None and frozen is not None and not over:
         rule = _against(rule, frozen)
-    finding = evaluate(rule, found, now=now, up_since=up_since or state.rearmed_at)
+    starts = [moment for moment in (up_since, state.rearmed_at) if moment is not None]
+    finding = evaluate(rule, found, now=now, up_since=max(starts, default=None))
     return Judgement(finding, found[0].id if found else None, over)
 
 

@@ -52,8 +52,11 @@ class RegressionPolicyView(NamedTuple):
         """Return the rule its stream is judged by.
 
         Raises:
-            InvalidArgument: The policy was not written by golive, and has a figure that cannot be.
+            InvalidArgument: The policy was not written by golive, and has a figure that cannot be, or names
+                no act: such a wire would look armed, and do nothing.
         """
+        _check_action(self.action)
+        _check_ladder(self.throttle_ladder)
         return Rule(
             mode=self.mode,
             window_events=self.window_events,

@@ -1,5 +1,8 @@
 """The regression tripwires: policies, where they stand, evaluation, re-arm."""
 
+import time
+
+import anyio
 from fastapi import APIRouter, Depends, Response
 
 from golive import governance, regression
@@ -38,6 +41,8 @@ router = APIRouter(
 _may_read = Depends(require("read", anonymous="read"))
 _takes_body = problem_responses(408, 413, 415, 422)
 _REPLAYED = 100_000
+BACKTEST_S = 30.0
+"""How long a backtest may take, with all of its candidates."""
 _TRIPS = 100
 _changes = {**_takes_body, **problem_responses(412, 428)}
 
@@ -124,17 +129,23 @@ def rearm(
 
 
 @router.post("/backtest", responses=_takes_body)
-def backtest(control: Controlled, _: Operator, body: BacktestBody) -> Backtests:
+async def backtest(control: Controlled, _: Operator, body: BacktestBody) -> Backtests:
     """Replay the newest 100,000 stored events of a stream against rules; nothing is written.
 
-    It takes seconds, and so needs the scope `operate`.
+    It takes seconds, and so needs the scope `operate`; one that takes more than 30 is refused with 422. One
+    is made at a time.
     """
+    return await anyio.to_thread.run_sync(_backtests, control, body, limiter=control.backtest_threads)
+
+
+def _backtests(control: Control, body: BacktestBody) -> Backtests:
+    deadline = time.monotonic() + BACKTEST_S
     rules = _candidates(control, body)
     found = replaying.stored(
         control.engine, body.domain, body.metric, since=body.since, until=body.until, limit=_REPLAYED
     )
     made = {
-        name: replaying.backtest(rule, found, change=body.change, every=body.every)
+        name: replaying.backtest(rule, found, change=body.change, every=body.every, deadline=deadline)
         for name, rule in rules.items()
     }
     return Backtests(backtests=[_backtest(name, each) for name, each in made.items()])
