@@ -130,8 +130,7 @@ def contend(url: str, processes: int, seconds: float, kills: int) -> Counter[str
 @pytest.mark.parametrize(
     ("kind", "processes", "seconds", "kills"),
     [
-        pytest.param("postgresql", 4, 5, 2, id="PostgreSQL"),
-        pytest.param("sqlite", 3, 5, 2, id="SQLite"),
+        pytest.param("postgresql", 4, 5, 2, id="PostgreSQL, 4 for 5 s"),
         pytest.param("postgresql", 8, 30, 10, id="PostgreSQL, 8 for 30 s", marks=pytest.mark.faults),
         pytest.param("sqlite", 4, 30, 10, id="SQLite, 4 for 30 s", marks=pytest.mark.faults),
     ],

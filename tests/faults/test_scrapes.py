@@ -14,6 +14,8 @@ from tests.faults.machine import Machine
 from tests.faults.test_fork import wait_for
 from tests.faults.web import Load, gunicorn, serving
 
+pytestmark = pytest.mark.faults
+
 UVICORN = [
     sys.executable,
     "-m",
@@ -92,12 +94,9 @@ def first_worker(pid: int) -> psutil.Process:
     )
 
 
-QUICK = {"uvicorn", "gunicorn, preloaded"}
-
-
 @pytest.mark.parametrize(
     "server",
-    [pytest.param(name, marks=() if name in QUICK else pytest.mark.faults) for name in SERVERS],
+    list(SERVERS),
 )
 def test_the_scraped_total_is_that_of_all_workers_and_a_killed_one_takes_nothing_with_it(
     machine: Machine, server: str
