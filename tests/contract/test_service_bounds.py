@@ -106,7 +106,7 @@ def test_slow_clients_do_not_keep_others_waiting_and_are_cut_off(
         began = time.monotonic()
         assert service.post(KPI, json={"domain": "W", "metric": "m"}).status_code == 201
         assert service.get("/api/kpi/summary").status_code == 200
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 2
         answer = slow[0].recv(4096)
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"application/problem+json" in answer

@@ -199,6 +199,8 @@ def require(scope: str, anonymous: str | None = None) -> Requirement:
     return Requirement(scope, anonymous)
 
 
+MAY_READ = Depends(require("read", anonymous="read"))
+"""The dependency of a route that shows something."""
 Operator = Annotated[Principal, Depends(require("operate"))]
 """A parameter of a route that changes something: who does."""
 

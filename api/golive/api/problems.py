@@ -131,6 +131,12 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+TAKES_BODY = problem_responses(408, 413, 415, 422)
+"""Of a route with a body."""
+CHANGES = {**TAKES_BODY, **problem_responses(412, 428)}
+"""Of a route that changes what has a version."""
+
+
 def problem_of(error: Exception) -> Problem:
     """Return what a client is told of an error: what it can mend, and nothing of the insides."""
     match error:

@@ -3,12 +3,12 @@
 import functools
 
 import anyio
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from golive import go_live
-from golive.api.auth import Operator, require
+from golive.api.auth import MAY_READ, Operator
 from golive.api.control import Controlled
-from golive.api.problems import problem_responses
+from golive.api.problems import CHANGES, TAKES_BODY, problem_responses
 from golive.api.routes import GateRoute
 from golive.api.schemas.go_live import ChecklistView, GoLiveStateView, KillSwitchEngagement, StateChange
 from golive.api.versions import IfMatch, seen_version, show_version
@@ -21,23 +21,20 @@ router = APIRouter(
     responses=problem_responses(401, 403, 429, 503),
 )
 
-_may_read = Depends(require("read", anonymous="read"))
-_changes = problem_responses(408, 412, 413, 415, 422, 428)
 
-
-@router.get("/state", dependencies=[_may_read])
+@router.get("/state", dependencies=[MAY_READ])
 def read_state(control: Controlled, response: Response) -> GoLiveStateView:
     """Whether production may act."""
     return _shown(go_live.read(control.engine), response)
 
 
-@router.get("/checklist", dependencies=[_may_read])
+@router.get("/checklist", dependencies=[MAY_READ])
 def read_checklist(control: Controlled) -> ChecklistView:
     """What has to be there before production may be enabled."""
     return ChecklistView.model_validate(go_live.checklist(control.engine))
 
 
-@router.post("/enable", responses={**_changes, **problem_responses(409)})
+@router.post("/enable", responses={**CHANGES, **problem_responses(409)})
 def enable(
     control: Controlled,
     principal: Operator,
@@ -51,7 +48,7 @@ def enable(
     return _shown(state, response)
 
 
-@router.post("/disable", responses=_changes)
+@router.post("/disable", responses=CHANGES)
 def disable(
     control: Controlled,
     principal: Operator,
@@ -65,7 +62,7 @@ def disable(
     return _shown(state, response)
 
 
-@router.post("/kill-switch/engage", responses=problem_responses(408, 413, 415, 422))
+@router.post("/kill-switch/engage", responses=TAKES_BODY)
 async def engage_kill_switch(
     control: Controlled, principal: Operator, engagement: KillSwitchEngagement, response: Response
 ) -> GoLiveStateView:
@@ -76,7 +73,7 @@ async def engage_kill_switch(
     return _shown(state, response)
 
 
-@router.post("/kill-switch/release", responses=_changes)
+@router.post("/kill-switch/release", responses=CHANGES)
 def release_kill_switch(
     control: Controlled,
     principal: Operator,

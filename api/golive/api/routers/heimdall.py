@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
 from golive import governance, heimdall
-from golive.api.auth import Operator, require
+from golive.api.auth import MAY_READ, Operator
 from golive.api.control import Controlled
-from golive.api.problems import problem_responses
+from golive.api.problems import CHANGES, TAKES_BODY, problem_responses
 from golive.api.routes import GateRoute
 from golive.api.schemas.heimdall import (
     HeimdallPolicies,
@@ -34,20 +34,17 @@ router = APIRouter(
     responses=problem_responses(401, 403, 429, 503),
 )
 
-_may_read = Depends(require("read", anonymous="read"))
-_takes_body = problem_responses(408, 413, 415, 422)
-_changes = {**_takes_body, **problem_responses(412, 428)}
 _SHOWN = 100
 
 
-@router.get("/policies", dependencies=[_may_read])
+@router.get("/policies", dependencies=[MAY_READ])
 def read_policies(control: Controlled) -> HeimdallPolicies:
     """What the recommendations of every domain must show, with the versions a change has to name."""
     with governance.reading(control.engine) as connection:
         return HeimdallPolicies(policies=_policies(connection))
 
 
-@router.post("/policies/upsert", responses=_changes)
+@router.post("/policies/upsert", responses=CHANGES)
 def upsert_policy(
     control: Controlled,
     principal: Operator,
@@ -63,32 +60,32 @@ def upsert_policy(
     return HeimdallPolicyShown.model_validate(made)
 
 
-@router.get("/scorecard/today", dependencies=[_may_read])
+@router.get("/scorecard/today", dependencies=[MAY_READ])
 def read_scorecards(control: Controlled) -> Scorecards:
     """The sandbox trials of every domain, today's included, and what they lack for production."""
     with governance.snapshot(control.engine) as connection:
         return Scorecards(scorecards=_scorecards(heimdall.standings(connection, utc_now().date())))
 
 
-@router.post("/sandbox/trial", status_code=204, responses=_takes_body)
+@router.post("/sandbox/trial", status_code=204, responses=TAKES_BODY)
 def book_trial(control: Controlled, principal: Operator, body: TrialBody) -> None:
     """Book one sandbox trial on today's scorecard."""
     heimdall.heimdall_sandbox_trial(control.engine, **dict(body), actor=principal.name)
 
 
-@router.post("/recommend", responses=_takes_body)
+@router.post("/recommend", responses=TAKES_BODY)
 def recommend(control: Controlled, principal: Operator, body: RecommendBody) -> RecommendationView:
     """Record a recommendation, with what the gate says of it now; `gate_reason` is why it is not eligible."""
     return _shown(heimdall.heimdall_recommend(control.engine, **dict(body), actor=principal.name))
 
 
-@router.post("/require-prod-eligible", responses={**_takes_body, **problem_responses(404)})
+@router.post("/require-prod-eligible", responses={**TAKES_BODY, **problem_responses(404)})
 def require_prod_eligible(control: Controlled, principal: Operator, body: UseBody) -> RecommendationView:
     """Ask right before a recommendation is used in production; 403 with the reason if it must not be."""
     return _shown(heimdall.heimdall_require_prod_eligible(control.engine, **dict(body), actor=principal.name))
 
 
-@router.post("/promote", responses=_changes)
+@router.post("/promote", responses=CHANGES)
 def promote(
     control: Controlled,
     principal: Operator,
@@ -105,7 +102,7 @@ def promote(
     return HeimdallPolicyShown.model_validate(made)
 
 
-@router.get("/snapshot", dependencies=[_may_read])
+@router.get("/snapshot", dependencies=[MAY_READ])
 def read_snapshot(control: Controlled) -> HeimdallSnapshot:
     """Where the charter stands: policies, scorecards, the last hundred recommendations."""
     with governance.snapshot(control.engine) as connection:

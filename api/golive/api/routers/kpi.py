@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 
 from golive import ingest, reader
-from golive.api.auth import require
+from golive.api.auth import MAY_READ, require
 from golive.api.control import Controlled
 from golive.api.problems import Problem, problem_responses
 from golive.api.routes import GateRoute
@@ -29,7 +29,6 @@ from golive.reader import Cursor, EventFilter
 
 router = APIRouter(tags=["kpi"], route_class=GateRoute, responses=problem_responses(401, 403, 422, 429, 503))
 
-_may_read = Depends(require("read", anonymous="read"))
 _may_ingest = Depends(require("ingest"))
 _TEXT = r"^[^\u0000]*$"
 """PostgreSQL takes no NUL, not even to look for."""
@@ -61,7 +60,7 @@ def record(control: Controlled, body: KpiBody) -> KpiRecorded:
     return KpiRecorded(event_ids=[str(event_id) for event_id in recorded])
 
 
-@router.get("/kpi/events", dependencies=[_may_read])
+@router.get("/kpi/events", dependencies=[MAY_READ])
 def list_events(
     control: Controlled,
     domain: Domain = None,
@@ -82,7 +81,7 @@ def list_events(
     return EventPage(events=[EventView(**_view(event)) for event in found], next_cursor=following)
 
 
-@router.get("/kpi/summary", dependencies=[_may_read])
+@router.get("/kpi/summary", dependencies=[MAY_READ])
 def summarise(
     control: Controlled, since: Since = None, until: Until = None, domain: Domain = None
 ) -> Summary:
@@ -92,7 +91,7 @@ def summarise(
     return Summary(metrics=[MetricSummaryView.model_validate(metric) for metric in found])
 
 
-@router.get("/kpi/correlations/{correlation_id}", dependencies=[_may_read])
+@router.get("/kpi/correlations/{correlation_id}", dependencies=[MAY_READ])
 def show_timeline(
     control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128, pattern=_TEXT)]
 ) -> Timeline:

@@ -3,12 +3,12 @@
 import time
 
 import anyio
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from golive import governance, regression
-from golive.api.auth import Operator, require
+from golive.api.auth import MAY_READ, Operator
 from golive.api.control import Control, Controlled
-from golive.api.problems import problem_responses
+from golive.api.problems import CHANGES, TAKES_BODY, problem_responses
 from golive.api.routes import GateRoute
 from golive.api.schemas.regression import (
     BacktestBody,
@@ -38,16 +38,13 @@ router = APIRouter(
     responses=problem_responses(401, 403, 429, 503),
 )
 
-_may_read = Depends(require("read", anonymous="read"))
-_takes_body = problem_responses(408, 413, 415, 422)
 _REPLAYED = 100_000
 BACKTEST_S = 30.0
 """How long a backtest may take, with all of its candidates."""
 _TRIPS = 100
-_changes = {**_takes_body, **problem_responses(412, 428)}
 
 
-@router.get("/policies", dependencies=[_may_read])
+@router.get("/policies", dependencies=[MAY_READ])
 def read_policies(control: Controlled) -> RegressionPolicies:
     """Every policy, with the version a change has to name."""
     with governance.reading(control.engine) as connection:
@@ -55,7 +52,7 @@ def read_policies(control: Controlled) -> RegressionPolicies:
     return RegressionPolicies(policies=[RegressionPolicyShown.model_validate(policy) for policy in found])
 
 
-@router.post("/policies/upsert", responses=_changes)
+@router.post("/policies/upsert", responses=CHANGES)
 def upsert_policy(
     control: Controlled,
     principal: Operator,
@@ -77,7 +74,7 @@ def upsert_policy(
     return RegressionPolicyShown.model_validate(made)
 
 
-@router.post("/policies/pin", responses={**_changes, **problem_responses(404)})
+@router.post("/policies/pin", responses={**CHANGES, **problem_responses(404)})
 def pin_baseline(
     control: Controlled, principal: Operator, body: PinBody, response: Response, if_match: IfMatch = None
 ) -> RegressionPolicyShown:
@@ -89,7 +86,7 @@ def pin_baseline(
     return RegressionPolicyShown.model_validate(made)
 
 
-@router.get("/state", dependencies=[_may_read])
+@router.get("/state", dependencies=[MAY_READ])
 def read_state(control: Controlled) -> RegressionStates:
     """Where every tripwire stands, with the version a re-arm has to name."""
     with governance.snapshot(control.engine) as connection:
@@ -97,7 +94,7 @@ def read_state(control: Controlled) -> RegressionStates:
     return RegressionStates(states=[_state(wire) for wire in found])
 
 
-@router.post("/evaluate", responses={**_takes_body, **problem_responses(404)})
+@router.post("/evaluate", responses={**TAKES_BODY, **problem_responses(404)})
 def evaluate(control: Controlled, principal: Operator, body: EvaluateBody) -> Evaluations:
     """Evaluate a tripwire, or every enabled one; one that trips acts. A disabled one is only judged."""
     if body.domain is not None and body.metric is not None:
@@ -107,7 +104,7 @@ def evaluate(control: Controlled, principal: Operator, body: EvaluateBody) -> Ev
     return Evaluations(evaluations=[_evaluation(each) for each in made])
 
 
-@router.post("/rearm", responses={**_changes, **problem_responses(409)})
+@router.post("/rearm", responses={**CHANGES, **problem_responses(409)})
 def rearm(
     control: Controlled, principal: Operator, body: RearmBody, response: Response, if_match: IfMatch = None
 ) -> RegressionStateShown:
@@ -128,7 +125,7 @@ def rearm(
     return _state(Wire(policy, made))
 
 
-@router.post("/backtest", responses=_takes_body)
+@router.post("/backtest", responses=TAKES_BODY)
 async def backtest(control: Controlled, _: Operator, body: BacktestBody) -> Backtests:
     """Replay the newest 100,000 stored events of a stream against rules; nothing is written.
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
 from golive import governance, risk
-from golive.api.auth import Operator, require
+from golive.api.auth import MAY_READ, Operator
 from golive.api.control import Controlled
-from golive.api.problems import problem_responses
+from golive.api.problems import CHANGES, TAKES_BODY, problem_responses
 from golive.api.routes import GateRoute
 from golive.api.schemas.risk import (
     DecisionView,
@@ -36,19 +36,17 @@ router = APIRouter(
     responses=problem_responses(401, 403, 429, 503),
 )
 
-_may_read = Depends(require("read", anonymous="read"))
-_takes_body = problem_responses(408, 413, 415, 422)
 _SHOWN = 100
 
 
-@router.get("/policies", dependencies=[_may_read])
+@router.get("/policies", dependencies=[MAY_READ])
 def read_policies(control: Controlled) -> RiskPolicies:
     """The caps of every engine, with the versions a change has to name."""
     with governance.reading(control.engine) as connection:
         return RiskPolicies(policies=_policies(connection))
 
 
-@router.post("/policies/upsert", responses={**_takes_body, **problem_responses(412, 428)})
+@router.post("/policies/upsert", responses=CHANGES)
 def upsert_policy(
     control: Controlled,
     principal: Operator,
@@ -64,14 +62,14 @@ def upsert_policy(
     return RiskPolicyShown.model_validate(made)
 
 
-@router.get("/ledger/today", dependencies=[_may_read])
+@router.get("/ledger/today", dependencies=[MAY_READ])
 def read_ledgers(control: Controlled) -> LedgersToday:
     """What every engine has used today, and the room left."""
     with governance.snapshot(control.engine) as connection:
         return LedgersToday(ledgers=_ledgers(risk.books(connection, utc_now())))
 
 
-@router.post("/check-and-reserve", responses={**_takes_body, **problem_responses(409)})
+@router.post("/check-and-reserve", responses={**TAKES_BODY, **problem_responses(409)})
 def reserve(control: Controlled, principal: Operator, body: ReserveBody) -> ReservationView:
     """Reserve before an action; 403 with the figures if there is no room.
 
@@ -81,25 +79,25 @@ def reserve(control: Controlled, principal: Operator, body: ReserveBody) -> Rese
     return _reservation(made)
 
 
-@router.post("/settle", responses={**_takes_body, **problem_responses(404, 409)})
+@router.post("/settle", responses={**TAKES_BODY, **problem_responses(404, 409)})
 def settle(control: Controlled, principal: Operator, body: SettleBody) -> ReservationView:
     """Release what was reserved for an action, and book what it lost; only by id is it safe to repeat."""
     return _reservation(risk.risk_settle(control.engine, **dict(body), actor=principal.name))
 
 
-@router.post("/release", responses={**_takes_body, **problem_responses(404, 409)})
+@router.post("/release", responses={**TAKES_BODY, **problem_responses(404, 409)})
 def release(control: Controlled, principal: Operator, body: ReleaseBody) -> ReservationView:
     """Give a reservation back whole: nothing was done under it."""
     return _reservation(risk.risk_release(control.engine, **dict(body), actor=principal.name))
 
 
-@router.post("/refund", responses={**_takes_body, **problem_responses(404, 409)})
+@router.post("/refund", responses={**TAKES_BODY, **problem_responses(404, 409)})
 def refund(control: Controlled, principal: Operator, body: RefundBody) -> ReservationView:
     """Book that part of a settled loss came back, on the day of the loss."""
     return _reservation(risk.risk_refund(control.engine, **dict(body), actor=principal.name))
 
 
-@router.get("/snapshot", dependencies=[_may_read])
+@router.get("/snapshot", dependencies=[MAY_READ])
 def read_snapshot(control: Controlled) -> RiskSnapshot:
     """Where the guard stands: policies, ledgers, up to a hundred open reservations and last decisions."""
     with governance.snapshot(control.engine) as connection:
