@@ -52,12 +52,20 @@ demo: $(VENV)/.demo ## run the example deal desk; with LOG=path replay that even
 	@$(BIN)/python -m examples.deal_desk.demo $(if $(LOG),--log "$(LOG)")
 
 .PHONY: test
-test: $(VENV)/.dev ## run every test but the long fault runs
-	@$(BIN)/python -m pytest -m "not faults" -n $(TEST_WORKERS) --dist loadfile
+test: $(VENV)/.dev ## run every test that needs nothing but Python
+	@$(BIN)/python -m pytest -m "not (faults or stack or browser)" -n $(TEST_WORKERS) --dist loadfile
 
 .PHONY: test-faults
 test-faults: $(VENV)/.dev ## kill, stop and starve processes; takes minutes
 	@$(BIN)/python -m pytest -m faults
+
+.PHONY: test-stack
+test-stack: $(VENV)/.dev ## with real Prometheus, Alertmanager, and OpenTelemetry in other languages
+	@$(BIN)/python -m pytest -m stack
+
+.PHONY: test-browser
+test-browser: $(VENV)/.dev ## the control-plane page in a real Chromium
+	@$(BIN)/python -m pytest -m browser
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy --strict, and the direction of imports

@@ -1,6 +1,7 @@
 """Emits into a spool that fills up, and says as JSON what came of it.
 
 full.py emit COUNT       that many events
+full.py overfill COUNT   until that many were dropped
 full.py limit COUNT      the same, with files bounded to 64 KiB; then as many with no bound
 full.py raise COUNT      fills the spool, then leaves steps and commits while it is full
 full.py vanish COUNT     the spool folder is removed half way, and something waits for the log to say so
@@ -24,7 +25,7 @@ from golive.kpi import kpi_success, kpi_timed_step
 said: dict[str, object] = {"returned": 0, "refused": 0, "longest_s": 0.0}
 
 
-def emit(count: int) -> None:
+def emit(count: int) -> float:
     returned = refused = 0
     longest = 0.0
     for number in range(count):
@@ -36,6 +37,16 @@ def emit(count: int) -> None:
             refused += 1
         longest = max(longest, time.monotonic() - before)
     said.update(returned=returned, refused=refused, longest_s=longest)
+    return longest
+
+
+def overfill(count: int) -> None:
+    returned = 0
+    longest = 0.0
+    while sum(pipeline.account().discarded.values()) < count:
+        longest = max(longest, emit(1))
+        returned += 1
+    said.update(returned=returned, longest_s=longest)
 
 
 def leave_steps_and_commits() -> None:
@@ -76,6 +87,8 @@ if __name__ == "__main__":
         with contextlib.suppress(KeyboardInterrupt):
             time.sleep(7)
         said["flushed"] = pipeline.flush(1)
+    elif how == "overfill":
+        overfill(count)
     else:
         emit(count)
         if how == "raise":
