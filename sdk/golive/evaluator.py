@@ -42,6 +42,8 @@ class Evaluator(Generic[T]):
 
     def __init__(self, evaluate: Callable[[], T], interval_s: float, without: Callable[[str], T]) -> None:
         self.interval_s = interval_s
+        self.took_s: float | None = None
+        """How long the last evaluation took, in seconds; None before the first has ended."""
         self._evaluate = evaluate
         self._without = without
         self._lock = threading.Lock()
@@ -104,6 +106,7 @@ class Evaluator(Generic[T]):
         except Exception as error:
             value = self._without(f"It cannot be evaluated ({type(error).__name__}).")
         with self._lock:
+            self.took_s = time.monotonic() - began
             self._last, self._running = (value, began), None
         future.set_result((value, began))
 
