@@ -12,6 +12,7 @@ from golive import go_live, regression
 from golive.api.production import ProductionMiddleware, prod_exec
 from golive.api.routers import regression as routes
 from tests.support.service import audited, serving, serving_app, token, wait_until
+from tests.support.stores import one_store
 from tests.support.wires import CAPITAL, WHOLESALE, at_rate, enable, fill, standing
 
 REGRESSION = "/api/governance/regression"
@@ -120,6 +121,7 @@ def test_a_policy_over_http_keeps_what_is_not_named_and_pins_and_unpins(
     assert [each["blind_after_s"] for each in listed] == [None] * 4
 
 
+@one_store
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [

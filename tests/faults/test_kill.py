@@ -99,6 +99,7 @@ def test_a_kill_in_the_middle_of_a_delivery_loses_and_doubles_nothing(
     assert any_machine.counted() == any_machine.written()
 
 
+@pytest.mark.faults
 def test_after_kills_the_events_of_committed_transactions_are_rows_and_no_others(
     any_machine: Machine,
 ) -> None:
