@@ -99,7 +99,6 @@ def test_a_kill_in_the_middle_of_a_delivery_loses_and_doubles_nothing(
     assert any_machine.counted() == any_machine.written()
 
 
-@pytest.mark.faults
 def test_after_kills_the_events_of_committed_transactions_are_rows_and_no_others(
     any_machine: Machine,
 ) -> None:
@@ -126,7 +125,6 @@ def test_after_kills_the_events_of_committed_transactions_are_rows_and_no_others
     assert any_machine.counted() == any_machine.written()
 
 
-@pytest.mark.faults
 def test_a_hundred_kills_lose_nothing(machine: Machine) -> None:
     acknowledged = live_and_die(machine, 100)
     machine.recover()
@@ -135,7 +133,6 @@ def test_a_hundred_kills_lose_nothing(machine: Machine) -> None:
     assert machine.counted() == machine.written()
 
 
-@pytest.mark.faults
 def test_kills_lose_nothing_while_postgresql_stops_and_starts(
     postgres_machine: Machine, postgres_server: PostgresServer
 ) -> None:
