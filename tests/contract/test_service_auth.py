@@ -24,6 +24,7 @@ from golive.models.base import utc_now
 from golive.settings import ServiceSettings
 from tests.support.proxy import proxied
 from tests.support.service import JSON, audited, bearer, serving, serving_app, token, upgraded, wait_until
+from tests.support.stores import one_store
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 OPEN = {"/livez", "/readyz", "/api/openapi.json", "/api/docs", "/docs/oauth2-redirect"}
@@ -55,6 +56,7 @@ def service(production: str) -> Iterator[httpx.Client]:
         yield client
 
 
+@one_store
 def test_every_mutating_route_is_refused_without_a_fitting_token(
     production: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +104,7 @@ def test_every_mutating_route_is_refused_without_a_fitting_token(
     assert audited(production) == before
 
 
+@one_store
 def test_every_reading_route_needs_a_token_unless_the_operator_says_otherwise(production: str) -> None:
     app = create_app(production)
     reading = [path for method, path in routes(app) if method == "GET" and path not in OPEN]
@@ -117,6 +120,7 @@ def test_every_reading_route_needs_a_token_unless_the_operator_says_otherwise(pr
         assert client.post("/api/governance/go-live/disable", json={"reason": "x"}).status_code == 401
 
 
+@one_store
 def test_a_routers_routes_are_as_guarded_in_another_application(
     production: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +362,7 @@ def test_an_issuers_tokens_are_taken_and_only_genuine_ones(production: str, issu
     assert issuer.asked.count("/keys") <= 2, "an unknown key id makes the service fetch again and again"
 
 
+@one_store
 def test_an_issuer_that_is_away_is_503_and_does_not_keep_golives_own_tokens_waiting(
     production: str, issuer: Issuer
 ) -> None:

@@ -5,7 +5,7 @@ import time
 import anyio
 from fastapi import APIRouter, Response
 
-from golive import governance, regression
+from golive import governance, pipeline, regression
 from golive.api.auth import MAY_READ, Operator
 from golive.api.control import Control, Controlled
 from golive.api.problems import CHANGES, TAKES_BODY, problem_responses
@@ -39,6 +39,8 @@ router = APIRouter(
 )
 
 _REPLAYED = 100_000
+DELIVERED_S = 2.0
+"""How long an evaluation waits for accepted events to be in the store."""
 BACKTEST_S = 30.0
 """How long a backtest may take, with all of its candidates."""
 _TRIPS = 100
@@ -96,7 +98,11 @@ def read_state(control: Controlled) -> RegressionStates:
 
 @router.post("/evaluate", responses={**TAKES_BODY, **problem_responses(404)})
 def evaluate(control: Controlled, principal: Operator, body: EvaluateBody) -> Evaluations:
-    """Evaluate a tripwire, or every enabled one; one that trips acts. A disabled one is only judged."""
+    """Evaluate a tripwire, or every enabled one; one that trips acts. A disabled one is only judged.
+
+    Events this process has accepted are in the store first, as long as the store takes them.
+    """
+    pipeline.flush(DELIVERED_S)
     if body.domain is not None and body.metric is not None:
         made = [regression.evaluate_policy(control.engine, body.domain, body.metric)]
     else:
@@ -139,7 +145,13 @@ def _backtests(control: Control, body: BacktestBody) -> Backtests:
     deadline = time.monotonic() + BACKTEST_S
     rules = _candidates(control, body)
     found = replaying.stored(
-        control.engine, body.domain, body.metric, since=body.since, until=body.until, limit=_REPLAYED
+        control.engine,
+        body.domain,
+        body.metric,
+        since=body.since,
+        until=body.until,
+        limit=_REPLAYED,
+        timeout_s=BACKTEST_S,
     )
     made = {
         name: replaying.backtest(rule, found, change=body.change, every=body.every, deadline=deadline)
