@@ -44,7 +44,8 @@ def make_role(name: str, password: str) -> None:
     """Let a role read the events, and nothing else: tokens are none of a dashboard's business."""
     role = sql.Identifier(name)
     with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
-        if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+        known = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = %s", [name]).fetchone()
+        if known is None:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
         connection.execute(sql.SQL("GRANT SELECT ON kpi_event TO {}").format(role))
