@@ -137,14 +137,41 @@ def append(
 
 
 def entries(
-    connection: Connection, *, limit: int, before_id: int | None = None, since: dt.datetime | None = None
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    actor: str | None = None,
+    action: str | None = None,
+    target: str | None = None,
+    ok: bool | None = None,
 ) -> list[Entry]:
-    """Return the latest acts, the newest first; those before `before_id`, not before `since`."""
+    """Return the latest acts, the newest first; what is None does not narrow.
+
+    Args:
+        connection: To read from.
+        limit: How many at most.
+        before_id: Those before this one.
+        since, until: When; `since` is included, `until` is not.
+        actor, target: Of whom, and of what, exactly.
+        action: What; `regression_policy` for all that begin with it and a dot.
+        ok: Whether it was done, or refused.
+    """
     query = select(*_row.__table__.columns).order_by(_row.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(_row.id < before_id)
-    if since is not None:
-        query = query.where(_row.created_at >= since)
+    narrowing = (
+        (before_id, lambda: _row.id < before_id),
+        (since, lambda: _row.created_at >= since),
+        (until, lambda: _row.created_at < until),
+        (actor, lambda: _row.actor == actor),
+        (action, lambda: (_row.action == action) | _row.action.startswith(f"{action}.", autoescape=True)),
+        (target, lambda: _row.target == target),
+        (ok, lambda: _row.ok.is_(ok)),
+    )
+    for given, condition in narrowing:
+        if given is not None:
+            query = query.where(condition())
     return [_entry(row) for row in connection.execute(query)]
 
 
