@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from golive import governance
 from golive.correlation import current_correlation_id, current_trace_id
@@ -160,19 +160,23 @@ def entries(
         ok: Whether it was done, or refused.
     """
     query = select(*_row.__table__.columns).order_by(_row.id.desc()).limit(limit)
-    narrowing = (
-        (before_id, lambda: _row.id < before_id),
-        (since, lambda: _row.created_at >= since),
-        (until, lambda: _row.created_at < until),
-        (actor, lambda: _row.actor == actor),
-        (action, lambda: (_row.action == action) | _row.action.startswith(f"{action}.", autoescape=True)),
-        (target, lambda: _row.target == target),
-        (ok, lambda: _row.ok.is_(ok)),
-    )
+    narrowing: list[tuple[Any, Callable[[Any], Any]]] = [
+        (before_id, lambda given: _row.id < given),
+        (since, lambda given: _row.created_at >= given),
+        (until, lambda given: _row.created_at < given),
+        (actor, lambda given: _row.actor == given),
+        (action, _begins_with),
+        (target, lambda given: _row.target == given),
+        (ok, lambda given: _row.ok.is_(given)),
+    ]
     for given, condition in narrowing:
         if given is not None:
-            query = query.where(condition())
+            query = query.where(condition(given))
     return [_entry(row) for row in connection.execute(query)]
+
+
+def _begins_with(action: str) -> ColumnElement[bool]:
+    return (_row.action == action) | _row.action.startswith(f"{action}.", autoescape=True)
 
 
 def verify(db: object = None) -> Verification:

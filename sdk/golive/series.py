@@ -31,7 +31,13 @@ class Step(NamedTuple):
     events: int
     successes: int
     failures: int
-    value_mean: float | None
+    valued: int
+    value_sum: float
+
+    @property
+    def value_mean(self) -> float | None:
+        """Of those that carry a value; None if none does."""
+        return self.value_sum / self.valued if self.valued else None
 
     @property
     def success_rate(self) -> float | None:
@@ -159,8 +165,5 @@ def _series(domain: str, metric: str, rows: Any) -> Series:
     )
     return Series(
         summary,
-        [
-            Step(row[0], row[1], int(row[2]), int(row[3]), row[7] / row[6] if row[6] else None)
-            for row in rows
-        ],
+        [Step(row[0], row[1], int(row[2]), int(row[3]), row[6], row[7] or 0.0) for row in rows],
     )

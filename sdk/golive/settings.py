@@ -264,7 +264,9 @@ def _trace_url(text: str | None) -> str | None:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or TRACE_ID_PLACE not in text:
-        raise ConfigurationError(f"{TRACE_URL}: expected an http(s) address with {TRACE_ID_PLACE} in it, got {text!r}")
+        raise ConfigurationError(
+            f"{TRACE_URL}: expected an http(s) address with {TRACE_ID_PLACE} in it, got {text!r}"
+        )
     return text
 
 

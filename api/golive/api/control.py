@@ -56,9 +56,9 @@ class Control:
     backtest_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     """One backtest keeps a core busy for seconds."""
 
-    async def evaluation(self) -> Evaluation[Runbook]:
-        """Return the runbook, not older than its interval."""
-        return await self.evaluator.awaited(ANSWER_WAIT_S)
+    async def evaluation(self, *, afresh: bool = False) -> Evaluation[Runbook]:
+        """Return the runbook, not older than its interval; begun from now on if `afresh`."""
+        return await self.evaluator.awaited(ANSWER_WAIT_S, afresh=afresh)
 
     def render_metrics(self, accept: str, scrape_timeout_s: float | None) -> tuple[bytes, str]:
         """Return the metrics and their content type, within what Prometheus waits for them."""
