@@ -17,15 +17,12 @@ from golive.models import KpiEventRow
 from golive.models.base import utc_now
 
 DEAL = "deal_4711"
-HOSTILE = (
-    "<script>document.title='hit'</script><img src=x onerror=alert(1)>\"'&{{7*7}} \u202eevil\u202c "
-    + "w" * 60
-)
+HOSTILE = "<img src=x onerror=alert(1)>\u202e\"'&{{7*7}}<script>document.title='hit'</script>" + "w" * 80
 """Markup, a mark that turns the direction of text, a template's braces, and a word as long as a field."""
 
 # (domain, metric): events a day, success rate at first and lately, or mean and spread of values.
 _STREAMS: dict[tuple[str, str], tuple[int, float, float, tuple[float, float] | None]] = {
-    ("WHOLESALE", "contract_rate"): (60, 0.62, 0.33, None),
+    ("WHOLESALE", "contract_rate"): (120, 0.62, 0.33, None),
     ("WHOLESALE", "offer_accept_rate"): (140, 0.44, 0.42, None),
     ("WHOLESALE", "offer_sent"): (420, 0.995, 0.995, None),
     ("BUYER_MATCH", "match_success"): (180, 0.81, 0.8, None),
@@ -65,6 +62,73 @@ def tell(url: str, *, days: int = 14, seed: int = 7, now: dt.datetime | None = N
             )
 
 
+def burst(url: str, correlation_id: str, events: int) -> None:
+    """Write so many events of one correlation id, a second apart."""
+    chance, now = random.Random(1), utc_now()
+    with governance.engine_for(url).begin() as connection:
+        rows = []
+        for number in range(events):
+            at = now - dt.timedelta(seconds=events - number)
+            made = _event(chance, at, "W", "m", True, value=None)
+            rows.append(
+                made | {"correlation_id": correlation_id, "id": id_at(round(at.timestamp() * 1000), number)}
+            )
+        connection.execute(insert(KpiEventRow), rows)
+
+
+def long_ago() -> dt.datetime:
+    """Return a time that no preset of the page reaches."""
+    return utc_now() - dt.timedelta(days=400)
+
+
+def hostile(url: str) -> dict[str, str]:
+    """Put hostile text wherever somebody may put text; return where to look for it."""
+    given = {
+        "domain": _said(HOSTILE)[:32],
+        "metric": _said(HOSTILE)[:64],
+        "actor": HOSTILE[:64],
+        "correlation_id": HOSTILE[:128],
+    }
+    chance, now = random.Random(1), utc_now()
+    with governance.engine_for(url).begin() as connection:
+        rows = []
+        for number in range(330):
+            at = now - dt.timedelta(seconds=400 - number)
+            made = _event(chance, at, given["domain"], given["metric"], number < 220, value=None) | given
+            if number >= 300:  # of a writer that is not golive, which takes no such marks
+                made |= {"domain": HOSTILE[:32], "metric": HOSTILE[:64], "trace_id": "<b>not a trace</b>"}
+            detail = HOSTILE if number % 2 else {HOSTILE: [HOSTILE]}
+            rows.append(made | {"detail": detail, "id": id_at(round(at.timestamp() * 1000), number)})
+        connection.execute(insert(KpiEventRow), rows)
+    who = {"actor": _said(HOSTILE)[:128], "reason": _said(HOSTILE)}
+    regression.upsert_policy(
+        url, domain=given["domain"], metric=given["metric"], enabled=True, mode="threshold", **who
+    )
+    risk.upsert_policy(
+        url, engine=given["domain"], enabled=True, max_daily_loss=5, max_daily_exposure=5, max_open_risk=5,
+        max_actions_per_day=5, **who,
+    )  # fmt: skip
+    heimdall.upsert_policy(
+        url, domain=given["domain"], min_confidence_prod=0.5, min_sandbox_trials=0, min_sandbox_success_rate=0.5,
+        prod_use_enabled=True, **who,
+    )  # fmt: skip
+    heimdall.heimdall_recommend(
+        url, given["domain"], confidence=0.1, recommendation={}, actor=who["actor"][:64],
+        correlation_id=_said(HOSTILE)[:128],
+    )  # fmt: skip
+    with suppress(RiskDenied):
+        risk.risk_reserve_or_raise(url, given["domain"], Decimal(9), actor=who["actor"], reason=who["reason"])
+    regression.evaluate_all(url)
+    go_live.engage_kill_switch(url, **who)
+    go_live.release_kill_switch(url, **who)
+    return given
+
+
+def _said(text: str) -> str:
+    """Return text that a governance act takes, which refuses marks of direction."""
+    return "".join(character for character in text if character.isprintable())
+
+
 def _events(chance: random.Random, now: dt.datetime, days: int) -> Iterator[dict[str, Any]]:
     for (domain, metric), (a_day, before, lately, value) in _STREAMS.items():
         for _ in range(a_day * days):
@@ -72,7 +136,7 @@ def _events(chance: random.Random, now: dt.datetime, days: int) -> Iterator[dict
             at = now - dt.timedelta(days=age_days)
             if chance.random() > 0.55 + 0.45 * math.sin((at.hour - 5) / 24 * 2 * math.pi):
                 continue
-            rate = lately if age_days < 1.6 else before
+            rate = lately if age_days < 0.9 else before
             success = None if value else chance.random() < rate
             yield _event(
                 chance, at, domain, metric, success, value=chance.gauss(*value) if value else None

@@ -112,7 +112,7 @@ def marks(places: Sequence[float], change: float | None, label: str) -> Markup:
 
 
 def span(start: float, end: float, tone: str) -> Markup:
-    """Return one row of a waterfall: from which place to which, 0 to 1; never so short that nobody sees it."""
+    """Return one row of a waterfall: from which place to which, 0 to 1; never too short to be seen."""
     left = min(start * WIDTH, WIDTH - 0.8)
     width = max((end - start) * WIDTH, 0.8)
     return _svg(
@@ -164,7 +164,8 @@ def _polyline(points: Sequence[tuple[float, float]]) -> str:
 def _svg(name: str, height: float, body: str, label: str | None = None) -> Markup:
     said = Markup(' role="img" aria-label="{}"').format(label) if label else Markup(' aria-hidden="true"')
     return Markup(  # noqa: S704 - figures and the names of classes, and an escaped label
-        f'<svg class="chart {name}" viewBox="0 0 {WIDTH} {_n(height)}" preserveAspectRatio="none"{said}>{body}</svg>'
+        f'<svg class="chart {name}" viewBox="0 0 {WIDTH} {_n(height)}" preserveAspectRatio="none"{said}>'
+        f"{body}</svg>"
     )
 
 

@@ -36,7 +36,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class PageRoute(Route):
-    """A route of the page; marked as one that only observes, so that the gate never locks out its switches."""
+    """A route of the page; marked as one that only observes, or the gate would lock out its switches."""
 
 
 setattr(PageRoute, MARK, OBSERVE_ONLY)

@@ -17,6 +17,8 @@ from golive.api.page import ranges, wires
 from golive.api.page.doors import Visit
 from golive.api.page.ranges import Range
 from golive.errors import SchemaError
+from golive.evaluator import Evaluation
+from golive.events import DOMAIN_MAX
 from golive.levers import Levers
 from golive.runbook import Runbook
 from golive.series import Series, newest_at, series
@@ -52,19 +54,24 @@ class Headline(NamedTuple):
 async def show(visit: Visit) -> Response:
     """Show everything whoever visits may see."""
     query = visit.request.query_params
-    done = query.get("done")
-    evaluation = await visit.control.evaluation(afresh=done in _DONE)
-    context: dict[str, Any] = {
-        "runbook": evaluation.value,
-        "headline": headline(evaluation.value),
-        "done": _DONE.get(done or ""),
-    }
-    if not visit.may("read"):
-        return visit.page("overview.html", levers=None, **context)
-    chosen = ranges.chosen(query)
-    domain = query.get("domain", "").replace("\0", "")[:32] or None
-    look = functools.partial(_look, visit.control, chosen, domain)
-    return visit.page("overview.html", **context, **await anyio.to_thread.run_sync(look))
+    done = query.get("done", "")
+    seen: dict[str, Any] = {"levers": None}
+    evaluations: list[Evaluation[Runbook]] = []
+
+    async def evaluate() -> None:
+        evaluations.append(await visit.control.evaluation(afresh=done in _DONE))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(evaluate)
+        if visit.may("read"):
+            chosen = ranges.chosen(query)
+            domain = query.get("domain", "").replace("\0", "")[:DOMAIN_MAX] or None
+            look = functools.partial(_look, visit.control, chosen, domain)
+            seen = await anyio.to_thread.run_sync(look, limiter=visit.control.page_threads)
+    runbook = evaluations[0].value
+    return visit.page(
+        "overview.html", runbook=runbook, headline=headline(runbook), done=_DONE.get(done), **seen
+    )
 
 
 def headline(runbook: Runbook) -> Headline:
@@ -85,27 +92,38 @@ def headline(runbook: Runbook) -> Headline:
 
 
 def _look(control: Control, chosen: Range, domain: str | None) -> dict[str, Any]:
-    stand = _unless_away(lambda: levers.read(control.engine))
+    store = _Store()
+    stand = store.read(lambda: levers.read(control.engine))
     return {
-        "state": _unless_away(lambda: go_live.read(control.engine)),
+        "state": store.read(lambda: go_live.read(control.engine)),
         "levers": stand,
-        "wires": _unless_away(lambda: _wires(control, stand)) if stand is not None else None,
-        "trail": _unless_away(lambda: _trail(control)),
-        "denials": _unless_away(lambda: _denials(control)),
+        "trail": store.read(lambda: _trail(control)),
+        "denials": store.read(lambda: _denials(control)),
+        "wires": None if stand is None else store.read(lambda: _wires(control, stand)),
         "range": chosen,
         "presets": ranges.PRESETS,
         "domain": domain,
-        **_rates(control, chosen, domain),
+        # Last, for it may take longest: a range too long for the deadline takes no other part with it.
+        **_rates(store, control, chosen, domain),
     }
 
 
-def _unless_away(read: Callable[[], T]) -> T | None:
-    """Return what is read; None where it cannot be, so that the other parts are shown."""
-    try:
-        return read()
-    except (SQLAlchemyError, SchemaError) as error:
-        _log.warning("a part of the page could not be read: %s", type(error).__name__)
-        return None
+class _Store:
+    """Reads one part after the other; once the store is away, no further part waits for it."""
+
+    def __init__(self) -> None:
+        self._away = False
+
+    def read(self, read: Callable[[], T]) -> T | None:
+        """Return what is read; None where it cannot be."""
+        if self._away:
+            return None
+        try:
+            return read()
+        except (SQLAlchemyError, SchemaError) as error:
+            self._away = True
+            _log.warning("a part of the page could not be read: %s", type(error).__name__)
+            return None
 
 
 def _wires(control: Control, stand: Levers) -> list[wires.Shown]:
@@ -165,13 +183,13 @@ def _charter_denials(connection: Connection) -> list[Denial]:
     ]  # fmt: skip
 
 
-def _rates(control: Control, chosen: Range, domain: str | None) -> dict[str, Any]:
+def _rates(store: _Store, control: Control, chosen: Range, domain: str | None) -> dict[str, Any]:
     def read() -> tuple[list[Series], dt.datetime | None]:
         with governance.reading(control.events) as connection:
             found = series(connection, chosen.since, chosen.until, STEPS, domain)
             return found, None if found else newest_at(connection)
 
-    made = _unless_away(read)
+    made = store.read(read)
     found, newest = ([], None) if made is None else made
     busiest = sorted(found, key=lambda each: -each.summary.events)[:_SERIES]
     shown = [each for each in found if each in busiest] if len(found) > _SERIES else found

@@ -44,6 +44,7 @@ def environment() -> Environment:
     )
     made.filters.update(
         text=text,
+        plain=printable,
         code=code,
         moment=moment,
         percent=percent,
