@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine
 
-from golive import reader
 from golive.database import normalise_url
 from golive.events import KpiEvent
 from golive.exporters.sql import SqlLogRecordExporter
+from golive.sql_reader import SqlReader
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -51,7 +51,7 @@ def test_cancelled_and_value_events_stand_outside_the_success_rate(
     exporter.write(
         [made(1, 0, True), made(2, 1, True), made(3, 2, False), made(4, 3, None), made(5, 4, None, 2.5)]
     )
-    (found,) = reader.summary(connection)
+    (found,) = SqlReader(connection).summary()
     assert (found.events, found.successes, found.failures, found.cancelled, found.values) == (5, 2, 1, 1, 1)
     assert found.success_rate == pytest.approx(2 / 3)
     assert (found.value_sum, found.value_mean) == (2.5, 2.5)
@@ -62,7 +62,7 @@ def test_a_metric_that_decided_nothing_has_no_rate(
     exporter: SqlLogRecordExporter, connection: Connection
 ) -> None:
     exporter.write([made(1, 0, None, 1.5), made(2, 1, None)])
-    (found,) = reader.summary(connection)
+    (found,) = SqlReader(connection).summary()
     assert found.success_rate is None
 
 
@@ -72,10 +72,10 @@ def test_a_range_holds_its_beginning_and_not_its_end(
     exporter.write([made(n, n, True) for n in range(1, 5)] + [made(9, 2, True, domain="C")])
     elsewhere = dt.timezone(dt.timedelta(hours=5))
     for begin, end in ((at(2), at(4)), (at(2).astimezone(elsewhere), at(4).astimezone(elsewhere))):
-        found = reader.summary(connection, begin, end)
+        found = SqlReader(connection).summary(begin, end)
         assert [(metric.domain, metric.events) for metric in found] == [("C", 1), ("W", 2)]
-        assert [metric.domain for metric in reader.summary(connection, begin, end, "W")] == ["W"]
-    assert reader.summary(connection, at(100)) == []
+        assert [metric.domain for metric in SqlReader(connection).summary(begin, end, "W")] == ["W"]
+    assert SqlReader(connection).summary(at(100)) == []
 
 
 def test_a_timeline_is_in_order_of_time_and_then_of_ids(
@@ -91,7 +91,7 @@ def test_a_timeline_is_in_order_of_time_and_then_of_ids(
             made(5, 4, None, detail='"text"', **mine),
         ]
     )
-    found = reader.timeline(connection, "deal_1")
+    found = SqlReader(connection).timeline("deal_1")
     assert [(e.id, e.outcome, e.offset_s, e.gap_s) for e in found] == [
         (9, "success", 0.0, 0.0),
         (6, "value", 1.5, 1.5),
@@ -101,4 +101,4 @@ def test_a_timeline_is_in_order_of_time_and_then_of_ids(
     assert (found[1].detail, found[1].actor, found[1].value) == ({"a": [1, None]}, "broker", 3.0)
     assert (found[2].trace_id, found[2].span_id, found[2].duration_ms) == ("a" * 32, "b" * 16, 12.5)
     assert found[3].detail == "text"
-    assert reader.timeline(connection, "deal_3") == []
+    assert SqlReader(connection).timeline("deal_3") == []

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert
 
 from golive import governance, reader
 from golive.models import KpiEventRow
-from golive.series import newest_at, series, streams
+from golive.sql_reader import SqlReader
 
 SINCE = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 UNTIL = SINCE + dt.timedelta(hours=24)
@@ -47,8 +47,11 @@ def connection(store: str) -> Any:
 
 
 def test_the_figures_are_those_of_the_summary(connection: Connection) -> None:
-    made = {(each.summary.domain, each.summary.metric): each for each in series(connection, SINCE, UNTIL, 48)}
-    known = reader.summary(connection, SINCE, UNTIL)
+    made = {
+        (each.summary.domain, each.summary.metric): each
+        for each in SqlReader(connection).series(SINCE, UNTIL, 48)
+    }
+    known = SqlReader(connection).summary(SINCE, UNTIL)
     assert list(made) == [(each.domain, each.metric) for each in known]
     for summary in known:
         found = made[summary.domain, summary.metric]
@@ -62,29 +65,32 @@ def test_the_figures_are_those_of_the_summary(connection: Connection) -> None:
 
 def test_every_event_is_in_the_step_of_its_time(connection: Connection) -> None:
     width = dt.timedelta(hours=24) / 48
-    for each in series(connection, SINCE, UNTIL, 48):
+    for each in SqlReader(connection).series(SINCE, UNTIL, 48):
         domain, metric = each.summary[:2]
         for step in each.steps:
             start = SINCE + step.place * width
             wanted = reader.EventFilter(domain, metric, since=start, until=start + width)
-            assert len(reader.events(connection, wanted, 1000)) == step.events
+            assert len(SqlReader(connection).events(wanted, 1000)) == step.events
         assert [step.place for step in each.steps] == sorted({step.place for step in each.steps})
         assert each.steps[0].place >= 0
         assert each.steps[-1].place <= 47
 
 
 def test_a_domain_may_be_asked_for_alone(connection: Connection) -> None:
-    assert list(streams(connection)) == [(d, m) for d in ("A", "A/B", "Z%") for m in ("m", "n")]
-    assert list(streams(connection, "A/B")) == [("A/B", "m"), ("A/B", "n")]
-    assert [each.summary.domain for each in series(connection, SINCE, UNTIL, 48, "Z%")] == ["Z%", "Z%"]
+    assert list(SqlReader(connection).streams()) == [(d, m) for d in ("A", "A/B", "Z%") for m in ("m", "n")]
+    assert list(SqlReader(connection).streams("A/B")) == [("A/B", "m"), ("A/B", "n")]
+    assert [each.summary.domain for each in SqlReader(connection).series(SINCE, UNTIL, 48, "Z%")] == [
+        "Z%",
+        "Z%",
+    ]
 
 
 def test_the_newest_event_is_known_without_reading_them_all(connection: Connection) -> None:
     newest = max(event["created_at"] for event in events(900))
-    assert newest_at(connection) == newest
+    assert SqlReader(connection).newest_at() == newest
 
 
 def test_an_empty_store_has_no_series(store: str) -> None:
     with governance.reading(store) as connection:
-        assert series(connection, SINCE, UNTIL, 48) == []
-        assert newest_at(connection) is None
+        assert SqlReader(connection).series(SINCE, UNTIL, 48) == []
+        assert SqlReader(connection).newest_at() is None

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy import URL, Connection
 
+    from golive.reader import EventReader
+
 MISCONFIGURED = 2
 INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended."""
@@ -76,6 +78,15 @@ def reading(given: str | None) -> "Iterator[Connection]":
                 yield connection
         finally:
             engine.dispose()
+
+
+@contextmanager
+def reading_events(given: str | None) -> "Iterator[EventReader]":
+    """Yield what reads the events of the store, its schema checked."""
+    from golive import readers
+
+    with reading(given) as connection, readers.beside(connection) as events:
+        yield events
 
 
 def fail(message: str) -> NoReturn:

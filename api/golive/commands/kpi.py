@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from golive.commands._common import DatabaseUrl, console, fail, reading, shown
+from golive.commands._common import DatabaseUrl, console, fail, reading_events, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +47,9 @@ def summary(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Show the rates of every domain and metric in a range of time."""
-    from golive import reader
-
     begin, end = _moment("since", since), _moment("until", until)
-    with reading(database_url) as connection:
-        found = reader.summary(connection, begin, end, domain)
+    with reading_events(database_url) as events:
+        found = events.summary(begin, end, domain)
     if output is Format.json:
         _print_json([_as_json(metric) | {"success_rate": metric.success_rate} for metric in found])
     else:
@@ -65,10 +63,8 @@ def correlation(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Show everything that happened under a correlation id, in order. Exit code 1 if nothing did."""
-    from golive import reader
-
-    with reading(database_url) as connection:
-        found = reader.timeline(connection, correlation_id)
+    with reading_events(database_url) as events:
+        found = events.timeline(correlation_id)
     if output is Format.json:
         _print_json([_as_json(entry) for entry in found])
     else:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
-from golive import audit, go_live, governance, heimdall, levers, risk
+from golive import audit, go_live, governance, heimdall, levers, readers, risk
 from golive.api.control import Control
 from golive.api.page import ranges, wires
 from golive.api.page.doors import Visit
@@ -21,7 +21,7 @@ from golive.evaluator import Evaluation
 from golive.events import DOMAIN_MAX
 from golive.levers import Levers
 from golive.runbook import Runbook
-from golive.series import Series, newest_at, series
+from golive.series import Series
 
 _log = logging.getLogger(__name__)
 
@@ -130,9 +130,9 @@ def _wires(control: Control, stand: Levers) -> list[wires.Shown]:
     # Those that need a look first; the rest by name.
     ordered = sorted(stand.tripwires, key=lambda wire: (not wire.state.triggered, not wire.enabled))
     made = []
-    with governance.reading(control.events) as connection:
+    with readers.reading(control.engine) as events:
         for number, wire in enumerate(ordered):
-            drawing = wires.draw(connection, wire, _CHART_EVENTS) if number < _CHARTS else None
+            drawing = wires.draw(events, wire, _CHART_EVENTS) if number < _CHARTS else None
             made.append(wires.shown(wire, drawing))
     return made
 
@@ -185,9 +185,9 @@ def _charter_denials(connection: Connection) -> list[Denial]:
 
 def _rates(store: _Store, control: Control, chosen: Range, domain: str | None) -> dict[str, Any]:
     def read() -> tuple[list[Series], dt.datetime | None]:
-        with governance.reading(control.events) as connection:
-            found = series(connection, chosen.since, chosen.until, STEPS, domain)
-            return found, None if found else newest_at(connection)
+        with readers.reading(control.engine) as events:
+            found = events.series(chosen.since, chosen.until, STEPS, domain)
+            return found, None if found else events.newest_at()
 
     made = store.read(read)
     found, newest = ([], None) if made is None else made

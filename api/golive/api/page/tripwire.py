@@ -10,7 +10,7 @@ import anyio
 from markupsafe import Markup
 from starlette.responses import Response
 
-from golive import audit, governance, regression
+from golive import audit, governance, readers, regression
 from golive.api.page import charts, policy_form, wires
 from golive.api.page.doors import Form, Visit
 from golive.api.page.fields import line, moment, whole
@@ -187,12 +187,10 @@ def _look(visit: Visit, stream: Stream) -> dict[str, Any]:
         history = audit.entries(connection, limit=_HISTORY, target="/".join(stream))
     evidence = wires.evidence_of(wire)
     window = evidence.get("window") if wire.state.triggered else None
-    with governance.reading(visit.control.events) as connection:
-        drawing = wires.draw(connection, wire, _EVENTS, height=_HEIGHT)
+    with readers.reading(visit.control.engine) as events:
+        drawing = wires.draw(events, wire, _EVENTS, height=_HEIGHT)
         tripped_at = dt.datetime.fromisoformat(window["last_at"]) if window else None
-        at_trip = (
-            wires.draw(connection, wire, _EVENTS, until=tripped_at, height=_HEIGHT) if tripped_at else None
-        )
+        at_trip = wires.draw(events, wire, _EVENTS, until=tripped_at, height=_HEIGHT) if tripped_at else None
     return {
         "wire": wire,
         "shown": wires.shown(wire, drawing),
