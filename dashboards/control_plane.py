@@ -78,7 +78,7 @@ def _switches(board: dashboard.Dashboard) -> None:
             "Alerts that fire",
             "Of golive's rules; Alertmanager decides who is told",
             "short",
-            'count(ALERTS{alertstate="firing"}) or vector(0)',
+            f'count(ALERTS{{alertstate="firing", {_JOB}}}) or vector(0)',
         ).thresholds(panels.steps((None, GREEN), (1, RED)))
     )
     board.with_panel(

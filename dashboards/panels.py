@@ -79,7 +79,7 @@ def board(uid: str, title: str, description: str, *, since: str = "now-6h") -> d
 
 
 def choice(name: str, label: str, description: str, query: str) -> dashboard.QueryVariable:
-    """Return a variable of values Prometheus knows: one, several or all."""
+    """Return a variable of values Prometheus knows: one, several or all of them."""
     return (
         dashboard.QueryVariable(name)
         .label(label)
@@ -90,7 +90,6 @@ def choice(name: str, label: str, description: str, query: str) -> dashboard.Que
         .sort(VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".*")
     )
 
 
