@@ -69,9 +69,14 @@ class Evaluator(Generic[T]):
             found = self._too_late(wait_s)
         return Evaluation(found[0], time.monotonic() - found[1])
 
-    async def awaited(self, wait_s: float) -> Evaluation[T]:
-        """Return what `latest` does, without a thread that waits: however many ask, none keeps another."""
-        asked_at = time.monotonic()
+    async def awaited(self, wait_s: float, *, afresh: bool = False) -> Evaluation[T]:
+        """Return what `latest` does, without a thread that waits: however many ask, none keeps another.
+
+        Args:
+            wait_s: As for `latest`.
+            afresh: Only one begun from now on will do, for something was changed a moment ago.
+        """
+        asked_at = time.monotonic() + (self.interval_s if afresh else 0.0)
         found = self._last
         try:
             async with asyncio.timeout(wait_s):
