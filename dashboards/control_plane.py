@@ -54,7 +54,7 @@ def _switches(board: dashboard.Dashboard) -> None:
             "Kill switch",
             "Engaged, it beats everything: what acts in production is refused",
             f"max(golive_kill_switch_engaged{{{_JOB}}})",
-            {"0": ("clear", GREEN), "1": ("ENGAGED", RED), "NaN": ("UNKNOWN", YELLOW)},
+            {"0": ("clear", GREEN), "1": ("ENGAGED", RED)},
         )
     )
     board.with_panel(
