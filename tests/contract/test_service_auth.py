@@ -30,6 +30,7 @@ OPEN = {"/livez", "/readyz", "/api/openapi.json", "/api/docs", "/docs/oauth2-red
 
 NEEDED = {
     "/api/governance/regression/kpi": "ingest",
+    "/v1/logs": "ingest",
     "/api/governance/runbook/gate/flagger": "read",  # a POST because Flagger posts; it only reads
 }
 """What a mutating route needs that needs no `operate`."""
@@ -94,7 +95,8 @@ def test_every_mutating_route_is_refused_without_a_fitting_token(
                     answer = client.request(method, url_of(path), content=content, headers=JSON | headers)
                     assert answer.status_code == 401, (method, path, headers)
                     assert answer.headers["www-authenticate"].startswith("Bearer")
-                    assert answer.headers["content-type"] == "application/problem+json"
+                    form = "application/json" if path == "/v1/logs" else "application/problem+json"
+                    assert answer.headers["content-type"] == form
             for scope in {"read", "ingest", "operate"} - {NEEDED.get(path, "operate")}:
                 answer = client.request(method, url_of(path), json={"reason": "x"}, headers=small[scope])
                 assert answer.status_code == 403, (method, path, scope)
