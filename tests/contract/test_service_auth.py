@@ -250,7 +250,7 @@ def test_while_the_store_is_away_a_known_token_still_reads_and_never_operates(
             engage = client.post(
                 "/api/governance/go-live/kill-switch/engage", json={"reason": "x"}, headers=known
             )
-            assert engage.status_code in (403, 503)
+            assert engage.status_code == 503  # may be it may: try again
             proxy.mode = "pass"
             wait_until(
                 lambda: (

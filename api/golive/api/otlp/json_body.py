@@ -34,9 +34,7 @@ def read(body: bytes, max_records: int) -> Read:
     for resource in _objects(request, "resourceLogs"):
         sender = _sender(resource.get("resource"))
         for scope in _objects(resource, "scopeLogs"):
-            records = scope.get("logRecords") or []
-            if not isinstance(records, list):
-                raise Undecodable("logRecords: expected a list")
+            records = _items(scope, "logRecords")
             seen += len(records)
             if seen > max_records:
                 raise TooMany
@@ -45,10 +43,17 @@ def read(body: bytes, max_records: int) -> Read:
 
 
 def _objects(parent: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    given = parent.get(name) or []
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+    given = _items(parent, name)
+    if not all(isinstance(item, dict) for item in given):
         raise Undecodable(f"{name}: expected a list of objects")
     return given
+
+
+def _items(parent: dict[str, Any], name: str) -> list[Any]:
+    given = parent.get(name)
+    if given is not None and not isinstance(given, list):
+        raise Undecodable(f"{name}: expected a list")
+    return given or []
 
 
 def _record(record: object, sender: tuple[Any, ...]) -> Record | InvalidEvent:
