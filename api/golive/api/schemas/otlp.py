@@ -5,7 +5,7 @@ from typing import Any, Final
 _LOGS: Final[dict[str, Any]] = {
     "type": "object",
     "description": "An ExportLogsServiceRequest, as https://opentelemetry.io/docs/specs/otlp has it.",
-    "properties": {"resourceLogs": {"type": "array", "items": {"type": "object"}}},
+    "properties": {"resourceLogs": {"type": ["array", "null"], "items": {"type": "object"}}},
     "example": {
         "resourceLogs": [
             {
