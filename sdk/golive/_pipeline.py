@@ -220,9 +220,7 @@ class Pipeline:
             retired = retire(self._spool.folder.path, find, self.settings.max_series)
             self._spool.close(remove=retired and self.drain.own_pending() == 0)
         self._store.shutdown()
-        for provider in self._providers:
-            if provider is not None:
-                provider.force_flush()  # type: ignore[union-attr]
+        self._providers.close(self.settings.shutdown_seconds)
 
     def abandon_in_child(self) -> None:
         """Let go of the parent's spools after a fork, touching nothing else of the parent's."""

@@ -46,7 +46,7 @@ def test_an_event_becomes_a_row_with_all_that_was_sent(
     more = {
         "golive.value": 12.5,
         "golive.actor": "broker",
-        "golive.correlation_id": "deal_123",
+        "golive.correlation_id": "deals/123",
         "golive.duration_ms": 250,
         "golive.detail": {"reason": "täglich", "password": "hunter2", "lines": [1, 2.5, True, None, b"x"]},
         "unknown": "passed over",
@@ -64,13 +64,15 @@ def test_an_event_becomes_a_row_with_all_that_was_sent(
         "outcome": "success",
         "value": 12.5,
         "actor": "broker",
-        "correlation_id": "deal_123",
+        "correlation_id": "deals/123",
         "duration_ms": 250.0,
         "trace_id": TRACE_ID,
         "span_id": SPAN_ID,
         "detail": {"reason": "täglich", "password": "[redacted]", "lines": [1, 2.5, True, None, "x"]},
     }
     assert counted(service) == 1
+    [entry] = service.get("/api/kpi/correlations/deals%2F123").json()["events"]
+    assert entry["trace_id"] == TRACE_ID
 
 
 @pytest.mark.parametrize("media_type", ENCODINGS)
