@@ -6,29 +6,31 @@ _LOGS: Final[dict[str, Any]] = {
     "type": "object",
     "description": "An ExportLogsServiceRequest, as https://opentelemetry.io/docs/specs/otlp has it.",
     "properties": {"resourceLogs": {"type": ["array", "null"], "items": {"type": "object"}}},
-    "example": {
-        "resourceLogs": [
-            {
-                "scopeLogs": [
-                    {
-                        "logRecords": [
-                            {
-                                "timeUnixNano": "1767225600000000000",
-                                "eventName": "kpi.event",
-                                "traceId": "5b8efff798038103d269b633813fc60c",
-                                "spanId": "eee19b7ec3c1b174",
-                                "attributes": [
-                                    {"key": "golive.domain", "value": {"stringValue": "WHOLESALE"}},
-                                    {"key": "golive.metric", "value": {"stringValue": "offer_sent"}},
-                                    {"key": "golive.outcome", "value": {"stringValue": "success"}},
-                                ],
-                            }
-                        ]
-                    }
-                ]
-            }
-        ]
-    },
+    "examples": [
+        {
+            "resourceLogs": [
+                {
+                    "scopeLogs": [
+                        {
+                            "logRecords": [
+                                {
+                                    "timeUnixNano": "1767225600000000000",
+                                    "eventName": "kpi.event",
+                                    "traceId": "5b8efff798038103d269b633813fc60c",
+                                    "spanId": "eee19b7ec3c1b174",
+                                    "attributes": [
+                                        {"key": "golive.domain", "value": {"stringValue": "WHOLESALE"}},
+                                        {"key": "golive.metric", "value": {"stringValue": "offer_sent"}},
+                                        {"key": "golive.outcome", "value": {"stringValue": "success"}},
+                                    ],
+                                }
+                            ]
+                        }
+                    ]
+                }
+            ]
+        }
+    ],
 }
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 LOGS_REQUEST: Final = {
