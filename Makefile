@@ -52,11 +52,11 @@ demo: $(VENV)/.demo ## run the example deal desk; with LOG=path replay that even
 	@$(BIN)/python -m examples.deal_desk.demo $(if $(LOG),--log "$(LOG)")
 
 .PHONY: test
-test: $(VENV)/.dev ## run every test that needs nothing but Python
+test: $(VENV)/.dev ## run the tests, on SQLite and a real PostgreSQL
 	@$(BIN)/python -m pytest -m "not (faults or stack or browser)" -n $(TEST_WORKERS) --dist loadfile
 
 .PHONY: test-faults
-test-faults: $(VENV)/.dev ## kill, stop and starve processes; takes minutes
+test-faults: $(VENV)/.dev ## kill, fork, stop and starve processes; takes minutes
 	@$(BIN)/python -m pytest -m faults
 
 .PHONY: test-stack

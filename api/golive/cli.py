@@ -8,6 +8,7 @@ import typer
 from golive.commands import (
     audit,
     backtesting,
+    dashboards,
     db,
     evaluating,
     importing,
@@ -43,6 +44,7 @@ app.command("backtest")(backtesting.backtest)
 app.command("review")(review.review)
 app.command("import")(importing.import_log)
 app.command("replay")(replaying.replay_log)
+app.command("dashboards")(dashboards.dashboards)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from golive import governance
 from golive.correlation import current_correlation_id, current_trace_id
@@ -137,15 +137,46 @@ def append(
 
 
 def entries(
-    connection: Connection, *, limit: int, before_id: int | None = None, since: dt.datetime | None = None
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    actor: str | None = None,
+    action: str | None = None,
+    target: str | None = None,
+    ok: bool | None = None,
 ) -> list[Entry]:
-    """Return the latest acts, the newest first; those before `before_id`, not before `since`."""
+    """Return the latest acts, the newest first; what is None does not narrow.
+
+    Args:
+        connection: To read from.
+        limit: How many at most.
+        before_id: Those before this one.
+        since, until: When; `since` is included, `until` is not.
+        actor, target: Of whom, and of what, exactly.
+        action: What; `regression_policy` for all that begin with it and a dot.
+        ok: Whether it was done, or refused.
+    """
     query = select(*_row.__table__.columns).order_by(_row.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(_row.id < before_id)
-    if since is not None:
-        query = query.where(_row.created_at >= since)
+    narrowing: list[tuple[Any, Callable[[Any], Any]]] = [
+        (before_id, lambda given: _row.id < given),
+        (since, lambda given: _row.created_at >= given),
+        (until, lambda given: _row.created_at < given),
+        (actor, lambda given: _row.actor == given),
+        (action, _begins_with),
+        (target, lambda given: _row.target == given),
+        (ok, lambda given: _row.ok.is_(given)),
+    ]
+    for given, condition in narrowing:
+        if given is not None:
+            query = query.where(condition(given))
     return [_entry(row) for row in connection.execute(query)]
+
+
+def _begins_with(action: str) -> ColumnElement[bool]:
+    return (_row.action == action) | _row.action.startswith(f"{action}.", autoescape=True)
 
 
 def verify(db: object = None) -> Verification:

@@ -35,7 +35,7 @@ __all__ = [
     "upgrade",
 ]
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The newest revision, kept here so that a check need not import Alembic. Revisions sort as text."""
 
 VERSION_TABLE: Final = "golive_alembic_version"

@@ -42,6 +42,8 @@ class Evaluator(Generic[T]):
 
     def __init__(self, evaluate: Callable[[], T], interval_s: float, without: Callable[[str], T]) -> None:
         self.interval_s = interval_s
+        self.took_s: float | None = None
+        """How long the last evaluation took, in seconds; None before the first has ended."""
         self._evaluate = evaluate
         self._without = without
         self._lock = threading.Lock()
@@ -67,9 +69,14 @@ class Evaluator(Generic[T]):
             found = self._too_late(wait_s)
         return Evaluation(found[0], time.monotonic() - found[1])
 
-    async def awaited(self, wait_s: float) -> Evaluation[T]:
-        """Return what `latest` does, without a thread that waits: however many ask, none keeps another."""
-        asked_at = time.monotonic()
+    async def awaited(self, wait_s: float, *, afresh: bool = False) -> Evaluation[T]:
+        """Return what `latest` does, without a thread that waits: however many ask, none keeps another.
+
+        Args:
+            wait_s: As for `latest`.
+            afresh: Only one begun from now on will do, for something was changed a moment ago.
+        """
+        asked_at = time.monotonic() + (self.interval_s if afresh else 0.0)
         found = self._last
         try:
             async with asyncio.timeout(wait_s):
@@ -104,6 +111,7 @@ class Evaluator(Generic[T]):
         except Exception as error:
             value = self._without(f"It cannot be evaluated ({type(error).__name__}).")
         with self._lock:
+            self.took_s = time.monotonic() - began
             self._last, self._running = (value, began), None
         future.set_result((value, began))
 

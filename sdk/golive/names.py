@@ -61,5 +61,7 @@ DISCARD_ERROR: Final = "error"
 
 LOSSES: Final = (DISCARD_SPOOL_FULL, DISCARD_DISK, DISCARD_CORRUPT, DISCARD_REJECTED, DISCARD_ERROR)
 """Reasons that cost a true event its row; the others say that it never became true."""
+DISCARDS: Final = (DISCARD_ROLLBACK, DISCARD_UNCOMMITTED, *LOSSES)
+"""Every reason."""
 
 CORRELATION_HEADER: Final = "X-Correlation-ID"

@@ -173,10 +173,11 @@ def summary(
     return [MetricSummary(*map(_plain, line)) for line in found]
 
 
-def timeline(connection: Connection, correlation_id: str) -> list[TimelineEntry]:
-    """Return the events of a correlation id in the order they happened; empty if there are none."""
+def timeline(connection: Connection, correlation_id: str, limit: int | None = None) -> list[TimelineEntry]:
+    """Return the events of a correlation id in the order they happened, the first `limit` of them."""
     row = KpiEventRow
     query = select(row).where(row.correlation_id == correlation_id).order_by(row.created_at, row.id)
+    query = query.limit(limit)
     entries: list[TimelineEntry] = []
     for line in connection.execute(query):
         previous = entries[-1].created_at if entries else line.created_at

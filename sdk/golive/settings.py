@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
+from urllib.parse import urlsplit
 
 from golive.errors import ConfigurationError
 
@@ -39,8 +40,11 @@ MAX_BATCH_EVENTS: Final = "GOLIVE_MAX_BATCH_EVENTS"
 REQUESTS_PER_MINUTE: Final = "GOLIVE_REQUESTS_PER_MINUTE"
 AUDIT_INTERVAL_SECONDS: Final = "GOLIVE_AUDIT_INTERVAL_SECONDS"
 EVALUATE_INTERVAL_SECONDS: Final = "GOLIVE_EVALUATE_INTERVAL_SECONDS"
+TRACE_URL: Final = "GOLIVE_TRACE_URL"
 TOKEN: Final = "GOLIVE_TOKEN"  # noqa: S105 - the name of a variable
 """The token with which `golive runbook --url` asks a service."""
+
+TRACE_ID_PLACE: Final = "{trace_id}"
 
 PRODUCTION: Final = "production"
 """The value of `ENV` that means production."""
@@ -124,6 +128,8 @@ class ServiceSettings:
     """`GOLIVE_AUDIT_INTERVAL_SECONDS`: how often `golive serve` verifies the whole audit chain."""
     evaluate_interval_s: float = 60.0
     """`GOLIVE_EVALUATE_INTERVAL_SECONDS`: how often `golive serve` evaluates the tripwires. 0: never."""
+    trace_url: str | None = None
+    """`GOLIVE_TRACE_URL`: where the page's links to traces lead, an address with `{trace_id}` in it."""
 
 
 ANONYMOUS_PARTS: Final = ("runbook", "metrics", "read")
@@ -215,6 +221,7 @@ def service_from_environment(environ: Mapping[str, str] | None = None) -> Servic
         requests_per_minute=int(_number(given, REQUESTS_PER_MINUTE, default.requests_per_minute, at_least=1)),
         audit_interval_s=_number(given, AUDIT_INTERVAL_SECONDS, default.audit_interval_s, at_least=1),
         evaluate_interval_s=_number(given, EVALUATE_INTERVAL_SECONDS, default.evaluate_interval_s),
+        trace_url=_trace_url(given.get(TRACE_URL)),
     )
 
 
@@ -247,6 +254,20 @@ def _anonymous(given: Mapping[str, str]) -> frozenset[str]:
             f"{ANONYMOUS}: expected {', '.join(ANONYMOUS_PARTS)} or none, got {given[ANONYMOUS]!r}"
         )
     return words
+
+
+def _trace_url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or TRACE_ID_PLACE not in text:
+        raise ConfigurationError(
+            f"{TRACE_URL}: expected an http(s) address with {TRACE_ID_PLACE} in it, got {text!r}"
+        )
+    return text
 
 
 def _number(given: Mapping[str, str], name: str, default: float, at_least: float = 0) -> float:

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 
 from golive.database import normalise_url
 from tests.support.cli import COMMAND, golive
+from tests.support.stores import one_store
 
 LOG = Path(os.environ.get("GOLIVE_EVENT_LOG", "../shared/data/loan-applications.csv.gz")).resolve()
 needs_log = pytest.mark.skipif(
@@ -104,6 +105,7 @@ def test_mapping_constants_and_source_are_options(shell: dict[str, str], tmp_pat
     assert query(shell, "SELECT domain, metric, success FROM kpi_event") == [("W", "sent", True)]
 
 
+@one_store
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -244,6 +246,7 @@ def published(environment: dict[str, str]) -> dict[str, tuple[int, int, int]]:
     return {metric: (events, true, false) for metric, events, true, false in found}
 
 
+@one_store
 @needs_log
 def test_the_real_log_is_imported_to_the_published_counts(shell: dict[str, str], tmp_path: Path) -> None:
     done = golive("import", LOG, cwd=tmp_path, environment=shell)

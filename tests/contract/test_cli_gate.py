@@ -17,6 +17,7 @@ from golive.heimdall import heimdall_sandbox_trial
 from golive.risk import risk_reserve_or_raise, risk_settle
 from golive.runbook import build_runbook
 from tests.support.cli import golive
+from tests.support.stores import one_store
 
 Shell = dict[str, str]
 
@@ -46,6 +47,7 @@ def test_exit_code_1_means_blockers_and_each_says_what_to_do(shell: Shell, tmp_p
     assert "golive kill-switch release" in text
 
 
+@one_store
 def test_the_formats_agree(shell: Shell, tmp_path: Path) -> None:
     del shell["ENV"]
     found = json.loads(runbook(shell, tmp_path, "--format", "json", code=1)[0])
@@ -53,6 +55,7 @@ def test_the_formats_agree(shell: Shell, tmp_path: Path) -> None:
     assert "- ❌ env_sanity" in runbook(shell, tmp_path, "--format", "markdown", code=1)[0]
 
 
+@one_store
 def test_github_gets_annotations_it_can_read_and_a_summary(shell: Shell, tmp_path: Path) -> None:
     """The format is that of GitHub's own toolkit: %, CR and LF escaped, in properties : and , as well."""
     summary = tmp_path / "summary.md"

@@ -277,6 +277,7 @@ def test_the_time_of_the_evaluation_is_exposed_and_is_that_of_one_evaluation_an_
     assert 2 <= len(stamps) <= 4
 
 
+@pytest.mark.stack
 def test_a_real_prometheus_scrapes_gauges_counters_and_exemplars(
     client: httpx.Client, production: str, tmp_path: Path
 ) -> None:
@@ -303,6 +304,7 @@ def test_a_real_prometheus_scrapes_gauges_counters_and_exemplars(
         wait_until(lambda: server.value("golive_runbook_blockers") == 1, 5)
 
 
+@pytest.mark.faults
 def test_four_workers_under_load_add_up_to_the_rows(
     production: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:

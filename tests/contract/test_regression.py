@@ -135,6 +135,17 @@ def test_events_that_stop_make_the_wire_blind_and_nothing_else(store: str) -> No
     assert evaluate(store, now=later, up_since=later).finding.verdict == "ok"  # type: ignore[union-attr]
 
 
+def test_events_stamped_ahead_of_the_clock_wait_for_their_time_and_hide_no_silence(store: str) -> None:
+    enable(store, WHOLESALE)
+    fill(store, WHOLESALE, [True] * 250)
+    fill(store, WHOLESALE, [False] * 50, start=utc_now() + 48 * HOUR)
+    found = evaluate(store).finding
+    assert found is not None
+    assert (found.verdict, found.current) == ("ok", 1)
+    assert evaluate(store, now=utc_now() + HOUR).finding.verdict == "blind"  # type: ignore[union-attr]
+    assert evaluate(store, now=utc_now() + 49 * HOUR).tripped
+
+
 def test_a_blind_wire_trips_where_its_policy_says_so(store: str) -> None:
     enable(store, WHOLESALE, trip_when_blind=True, blind_after_s=60)
     fill(store, WHOLESALE, [True] * 250)

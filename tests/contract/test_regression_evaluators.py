@@ -17,6 +17,7 @@ from golive.exporters.tripwires import AfterEvents
 from tests.contract.conftest import Golive
 from tests.support.cli import golive as run
 from tests.support.service import audited, wait_until
+from tests.support.stores import one_store
 from tests.support.wires import CAPITAL, WHOLESALE, at_rate, enable, fill, standing
 
 EVALUATOR = Path(__file__).parents[1] / "support" / "programs" / "evaluator.py"
@@ -76,6 +77,7 @@ def evaluate(shell: dict[str, str], cwd: Path, *arguments: str, code: int) -> st
     return done.stdout + done.stderr
 
 
+@one_store
 def test_the_command_tells_by_its_exit_code_whether_one_is_tripped(
     store: str, environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from golive import database, governance, tokens
 from tests.support.cli import COMMAND, golive
 from tests.support.service import audited, bearer, free_port, golive_serve, token, wait_until
+from tests.support.stores import one_store
 
 ENGAGE = "/api/governance/go-live/kill-switch/engage"
 
@@ -33,6 +34,7 @@ def refused(shell: dict[str, str], folder: Path, *options: str) -> str:
     return done.stderr
 
 
+@one_store
 def test_on_loopback_the_first_start_prints_a_token_once_and_the_second_none(
     shell: dict[str, str], tmp_path: Path
 ) -> None:
@@ -57,6 +59,7 @@ def test_on_an_empty_sqlite_file_it_makes_the_tables_first(
     assert (tmp_path / "golive.db").exists()
 
 
+@one_store
 @pytest.mark.parametrize(
     ("more", "options"),
     [({"ENV": "production"}, ()), ({}, ("--host", "0.0.0.0")), ({}, ("--host", "::"))],
@@ -73,6 +76,7 @@ def test_it_refuses_to_start_where_nobody_could_be_told_apart(
     assert "golive token create" in refused(shell | more, tmp_path, *options)
 
 
+@one_store
 def test_with_a_token_it_starts_in_production_and_nothing_is_open(
     shell: dict[str, str], tmp_path: Path
 ) -> None:
@@ -101,6 +105,7 @@ def test_a_setting_that_cannot_work_is_named_before_anything_listens(
     assert expected in refused(environment | {name: value}, tmp_path)
 
 
+@one_store
 def test_an_issuer_that_cannot_be_one_is_refused_at_the_start(shell: dict[str, str], tmp_path: Path) -> None:
     issuer = {"GOLIVE_OIDC_ISSUER": "http://issuer.example", "GOLIVE_OIDC_AUDIENCE": "golive"}
     assert "GOLIVE_OIDC_ISSUER" in refused(shell | issuer, tmp_path)
@@ -112,6 +117,7 @@ def test_old_tables_are_one_clear_error(
     assert "golive db upgrade" in refused(environment | {"DATABASE_URL": postgres_url}, tmp_path)
 
 
+@one_store
 def test_tokens_are_made_listed_and_revoked_from_the_command_line(
     shell: dict[str, str], tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from tests.support.cli import golive
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Mode, proxied
 from tests.support.service import JSON, audited, golive_serve, serving, serving_app, token, wait_until
+from tests.support.stores import one_store
 
 RUNBOOK = "/api/governance/runbook"
 STATE = "/api/governance/go-live"
@@ -283,6 +284,7 @@ def test_an_event_sent_is_a_row_and_comes_back_by_every_way(service: httpx.Clien
     assert service.get("/api/kpi/correlations/none").json()["events"] == []
 
 
+@one_store
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -17,16 +17,19 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from golive import database, governance, tokens
-from golive.api import create_app, limits, router
+from golive.api import create_app, limits, page, router
 from golive.api.production import ProductionMiddleware
 from golive.errors import ConfigurationError, InvalidArgument
 from golive.models.base import utc_now
 from golive.settings import ServiceSettings
 from tests.support.proxy import proxied
 from tests.support.service import JSON, audited, bearer, serving, serving_app, token, upgraded, wait_until
+from tests.support.stores import one_store
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
 OPEN = {"/livez", "/readyz", "/api/openapi.json", "/api/docs", "/docs/oauth2-redirect"}
+
+PAGE = {route.path for route in page.routes()}
 
 NEEDED = {
     "/api/governance/regression/kpi": "ingest",
@@ -37,12 +40,12 @@ NEEDED = {
 
 
 def routes(app: FastAPI) -> list[tuple[str, str]]:
-    """Return method and path of every route, walked."""
+    """Return method and path of every route, walked, but those of the page (test_page.py)."""
     return [
         (method, context.path or "")
         for context in iter_route_contexts(app.routes)
         for method in sorted(context.methods or ())
-        if method != "HEAD"
+        if method != "HEAD" and context.path not in PAGE
     ]
 
 
@@ -56,6 +59,7 @@ def service(production: str) -> Iterator[httpx.Client]:
         yield client
 
 
+@one_store
 def test_every_mutating_route_is_refused_without_a_fitting_token(
     production: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +108,7 @@ def test_every_mutating_route_is_refused_without_a_fitting_token(
     assert audited(production) == before
 
 
+@one_store
 def test_every_reading_route_needs_a_token_unless_the_operator_says_otherwise(production: str) -> None:
     app = create_app(production)
     reading = [path for method, path in routes(app) if method == "GET" and path not in OPEN]
@@ -119,6 +124,7 @@ def test_every_reading_route_needs_a_token_unless_the_operator_says_otherwise(pr
         assert client.post("/api/governance/go-live/disable", json={"reason": "x"}).status_code == 401
 
 
+@one_store
 def test_a_routers_routes_are_as_guarded_in_another_application(
     production: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +366,7 @@ def test_an_issuers_tokens_are_taken_and_only_genuine_ones(production: str, issu
     assert issuer.asked.count("/keys") <= 2, "an unknown key id makes the service fetch again and again"
 
 
+@one_store
 def test_an_issuer_that_is_away_is_503_and_does_not_keep_golives_own_tokens_waiting(
     production: str, issuer: Issuer
 ) -> None:

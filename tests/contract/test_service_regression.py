@@ -8,10 +8,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from golive import go_live, pipeline, regression
+from golive import go_live, regression
 from golive.api.production import ProductionMiddleware, prod_exec
 from golive.api.routers import regression as routes
 from tests.support.service import audited, serving, serving_app, token, wait_until
+from tests.support.stores import one_store
 from tests.support.wires import CAPITAL, WHOLESALE, at_rate, enable, fill, standing
 
 REGRESSION = "/api/governance/regression"
@@ -43,7 +44,6 @@ def test_the_first_example_over_http_from_the_events_to_the_re_arm(
     assert policy(service, enabled=True).json()["version"] == 2
     batch = [NAMES | {"success": ok} for ok in at_rate(0.95, 200) + at_rate(0.74, 50)]
     recorded = service.post(f"{REGRESSION}/kpi", json={"events": batch}).json()["event_ids"]
-    assert pipeline.flush(20)
 
     [found] = service.post(f"{REGRESSION}/evaluate", json={}).json()["evaluations"]
     assert (found["tripped"], found["triggered"], found["verdict"]) == (True, True, "triggered")
@@ -121,6 +121,7 @@ def test_a_policy_over_http_keeps_what_is_not_named_and_pins_and_unpins(
     assert [each["blind_after_s"] for each in listed] == [None] * 4
 
 
+@one_store
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [

@@ -8,6 +8,13 @@ from golive import database
 from tests.faults.machine import Machine
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this folder is a fault test."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("faults")
+
+
 @pytest.fixture
 def machine(tmp_path: Path, sqlite_url: str) -> Machine:
     """A machine whose events go to SQLite."""

@@ -10,8 +10,6 @@ import pytest
 from tests.faults.machine import Machine
 from tests.faults.web import Load, acknowledged, gunicorn, serving
 
-pytestmark = pytest.mark.faults
-
 
 @pytest.mark.parametrize("way", ["fork", "forkserver", "spawn", "pool"])
 def test_children_of_multiprocessing_that_return_leave_nothing_behind(machine: Machine, way: str) -> None:

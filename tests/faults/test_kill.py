@@ -125,7 +125,6 @@ def test_after_kills_the_events_of_committed_transactions_are_rows_and_no_others
     assert any_machine.counted() == any_machine.written()
 
 
-@pytest.mark.faults
 def test_a_hundred_kills_lose_nothing(machine: Machine) -> None:
     acknowledged = live_and_die(machine, 100)
     machine.recover()
@@ -134,7 +133,6 @@ def test_a_hundred_kills_lose_nothing(machine: Machine) -> None:
     assert machine.counted() == machine.written()
 
 
-@pytest.mark.faults
 def test_kills_lose_nothing_while_postgresql_stops_and_starts(
     postgres_machine: Machine, postgres_server: PostgresServer
 ) -> None:

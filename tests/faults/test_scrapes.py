@@ -14,8 +14,6 @@ from tests.faults.machine import Machine
 from tests.faults.test_fork import wait_for
 from tests.faults.web import Load, gunicorn, serving
 
-pytestmark = pytest.mark.faults
-
 UVICORN = [
     sys.executable,
     "-m",

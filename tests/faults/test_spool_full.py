@@ -67,7 +67,6 @@ def test_block_waits_to_its_deadline_and_then_drops(
     assert "KPI events are being lost" in log
 
 
-@pytest.mark.faults
 def test_block_lets_events_through_when_the_store_comes_back(
     postgres_machine: Machine, postgres_server: PostgresServer
 ) -> None:
@@ -175,7 +174,6 @@ def test_a_folder_for_the_spool_is_made(machine: Machine) -> None:
     assert len(machine.rows()) == 100
 
 
-@pytest.mark.faults
 def test_a_spool_removed_under_a_running_process_is_made_anew_with_what_it_held(
     postgres_machine: Machine, postgres_server: PostgresServer
 ) -> None:

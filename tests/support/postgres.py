@@ -105,6 +105,13 @@ class PostgresServer:
         self.stop()
         self.start()
 
+    def require_passwords(self) -> None:
+        """Let nobody in by TCP without a password, from now on."""
+        rules = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        (self._data / "pg_hba.conf").write_text(rules)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
     def remove(self) -> None:
         """Stop for good, and remove the folder."""
         self.stop()

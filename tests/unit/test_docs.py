@@ -36,6 +36,7 @@ COMMANDS = (
     "kill-switch release",
     "kill-switch status",
     "audit verify",
+    "dashboards",
     "token create",
     "token list",
     "token revoke",

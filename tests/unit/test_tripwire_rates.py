@@ -236,6 +236,16 @@ def test_the_evidence_is_the_likelihood_ratio_with_half_a_success_credited() -> 
     assert evidence(0.4, 50, 0.9, None) > evidence(0.4, 50, 0.9, 10**6) > evidence(0.4, 50, 0.9, 200)
 
 
+def test_rates_that_are_equal_but_for_the_last_bit_give_no_evidence_and_no_error() -> None:
+    for window in (8, 12, 28, 50):
+        for before in (window, 2 * window, 7 * window):
+            for good in range(window):
+                credited = (good + 0.5) / window
+                assert 0 <= evidence(good / window, window, credited + 1e-16, before) < 1e-9
+    events = outcomes([False] * 51 + [True] * 5 + [False] * 26 + [True] * 2)  # 5 of 56, then 2.5 of 28
+    assert tripwire.evaluate(Rule(window_events=28, baseline_events=8), events).evidence == 0
+
+
 @settings(deadline=None)
 @given(flags, rules, st.integers(0, 9))
 def test_the_order_and_the_number_of_times_events_are_given_do_not_matter(

@@ -23,13 +23,13 @@ def one_by_one(rule: Rule, events: list[Observation]) -> list[str]:
     return [evaluate(rule, events[: end + 1]).verdict for end in range(len(events))]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(rules, st.integers(0, 2**32))
 def test_a_replay_has_the_verdicts_of_an_evaluation_after_every_event(rule: Rule, seed: int) -> None:
     chance = random.Random(seed)
     p = chance.random()
     events = outcomes(
-        [chance.random() < p for _ in range(250)] + [chance.random() < p / 3 for _ in range(50)]
+        [chance.random() < p for _ in range(130)] + [chance.random() < p / 3 for _ in range(30)]
     )
     replayed = [verdict for _, verdict in replay(rule, shuffled(events, seed))]
     assert replayed == one_by_one(rule, events)[-len(replayed) :]

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -17,7 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 
-from golive import tokens
+from golive import sessions, tokens
 from golive.api.limits import Limits
 from golive.api.oidc import Issuer, IssuerUnavailable
 from golive.api.problems import Problem, unavailable
@@ -83,14 +84,44 @@ class Authenticator:
         Raises:
             Problem: 401 if nobody has it, 429 after too many such, 503 if it cannot be known now.
         """
-        key = hashlib.sha256(credential.encode()).digest()
+        return await self._known_or_asked(
+            hashlib.sha256(credential.encode()).digest(),
+            lambda: self._ask(credential),
+            address,
+            "The token is unknown, revoked or expired.",
+        )
+
+    async def session(self, secret: str, address: str) -> Principal:
+        """Return whose session of the page this is; the same bounds as for a credential.
+
+        Raises:
+            Problem: 401 if it is over, 429 after too many such, 503 if it cannot be known now.
+        """
+
+        async def ask() -> Principal | None:
+            return await anyio.to_thread.run_sync(self._by_session, secret, limiter=self._store_threads)
+
+        key = hashlib.sha256(b"session " + secret.encode()).digest()
+        return await self._known_or_asked(key, ask, address, "The session is over.")
+
+    def forget_session(self, secret: str) -> None:
+        """Ask again about a session, for it was ended here."""
+        self._forget(hashlib.sha256(b"session " + secret.encode()).digest())
+
+    async def _known_or_asked(
+        self,
+        key: bytes,
+        ask: Callable[[], Coroutine[Any, Any, Principal | None]],
+        address: str,
+        otherwise: str,
+    ) -> Principal:
         age_s, known = self._recall(key)
         if known is not None and age_s < CACHED_S:
             return known
         if known is None:
             self._limits.admit_credential(address)
         try:
-            found = await self._ask_once(key, credential)
+            found = await self._ask_once(key, ask)
         except (SQLAlchemyError, IssuerUnavailable):
             reading = known.scopes & {"read"} if known is not None else None
             if known is None or not reading:
@@ -99,15 +130,17 @@ class Authenticator:
         if found is None:
             self._forget(key)
             self._limits.note_failure(address)
-            raise unauthorized("The token is unknown, revoked or expired.", "invalid_token")
+            raise unauthorized(otherwise, "invalid_token")
         self._remember(key, found)
         return found
 
-    async def _ask_once(self, key: bytes, credential: str) -> Principal | None:
+    async def _ask_once(
+        self, key: bytes, ask: Callable[[], Coroutine[Any, Any, Principal | None]]
+    ) -> Principal | None:
         # Together with whoever shows the same one now: a slow store is not asked by each request.
         asking = self._asking.get(key)
         if asking is None:
-            asking = self._asking[key] = asyncio.ensure_future(self._ask(credential))
+            asking = self._asking[key] = asyncio.ensure_future(ask())
             asking.add_done_callback(lambda _: self._asking.pop(key))
         return await asyncio.shield(asking)
 
@@ -124,6 +157,11 @@ class Authenticator:
         with self._engine.connect() as connection:
             token = tokens.find(connection, credential)
         return None if token is None else Principal(f"token:{token.name}", token.scopes)
+
+    def _by_session(self, secret: str) -> Principal | None:
+        with self._engine.connect() as connection:
+            found = sessions.find(connection, secret)
+        return None if found is None else Principal(found.principal, found.scopes)
 
     def _by_issuer(self, credential: str) -> Principal | None:
         claims = self._issuer.claims(credential) if self._issuer is not None else None

@@ -27,6 +27,7 @@ _THREADS = 16
 """For scrapes, apart from the threads that slow requests may use up."""
 _SWITCH_THREADS = 4
 _OTLP_THREADS = 2
+_PAGE_THREADS = 4
 _READINESS_INTERVAL_S = 1.0
 _SCRAPE_MARGIN = 0.8
 
@@ -54,14 +55,16 @@ class Control:
         default_factory=lambda: anyio.CapacityLimiter(_SWITCH_THREADS)
     )
     """For the kill switch alone."""
+    page_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_PAGE_THREADS))
+    """For the overview, which may read for seconds: however many look, nothing else waits."""
     backtest_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     """One backtest keeps a core busy for seconds."""
     otlp_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_OTLP_THREADS))
     """The smallest body of OTLP takes sixty times its size while it is read."""
 
-    async def evaluation(self) -> Evaluation[Runbook]:
-        """Return the runbook, not older than its interval."""
-        return await self.evaluator.awaited(ANSWER_WAIT_S)
+    async def evaluation(self, *, afresh: bool = False) -> Evaluation[Runbook]:
+        """Return the runbook, not older than its interval; begun from now on if `afresh`."""
+        return await self.evaluator.awaited(ANSWER_WAIT_S, afresh=afresh)
 
     def render_metrics(self, accept: str, scrape_timeout_s: float | None) -> tuple[bytes, str]:
         """Return the metrics and their content type, within what Prometheus waits for them."""

@@ -13,6 +13,7 @@ from starlette.types import Message
 from golive.api.problems import Problem
 from golive.settings import ServiceSettings
 
+FORM = "application/x-www-form-urlencoded"
 BODY_TIMEOUT_S = 10.0
 """How long a body may take to come."""
 FAILURES_PER_MINUTE = 30
@@ -42,8 +43,8 @@ class Limits:
         """Count an unknown credential."""
         self._limiter.hit(self._failures, "failure", address)
 
-    def bound_body(self, request: Request) -> Request:
-        """Return the request with a body that has to come in time, within its bound, and as JSON.
+    def bound_body(self, request: Request, form: bool = False) -> Request:
+        """Return the request with a body that has to come in time, within its bound, and as JSON or a form.
 
         Raises:
             Problem: 413 or 415 if its headers tell already; 408 or 413 when the body is read.
@@ -51,7 +52,9 @@ class Limits:
         bounded = self.bound_size(request)
         if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
             media_type = media_type_of(request)
-            if media_type != "application/json" and not media_type.endswith("+json"):
+            if form and media_type != FORM:
+                raise Problem(415, "The body is no form", f"Send it with Content-Type: {FORM}.")
+            if not form and media_type != "application/json" and not media_type.endswith("+json"):
                 raise Problem(415, "The body is no JSON", "Send it with Content-Type: application/json.")
         return bounded
 

@@ -1,44 +1,18 @@
 """A stream as a chart for a terminal: its level over its events, and where each rule tripped."""
 
 import datetime as dt
-import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from golive.commands._common import shown
 
 if TYPE_CHECKING:
     from golive.tripwire import Observation
+    from golive.tripwire.levels import Level
 
 WIDTH = 96
 HEIGHT = 8
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-
-
-class Level(NamedTuple):
-    """Some events in a row: the last of them by number, when it was, and their rate or mean."""
-
-    until: int
-    at: dt.datetime
-    level: float
-
-
-def levels(events: "Sequence[Observation]", kind: str | None, places: int) -> list[Level]:
-    """Return the level of the stream at so many places, or fewer where it has fewer events."""
-    from golive.tripwire import RATE, carries
-    from golive.tripwire.observations import in_order
-
-    if kind is None:
-        return []
-    counted = [event for event in in_order(events) if carries(event, kind)]
-    made = []
-    places = min(places, len(counted))
-    for place in range(places):
-        start, end = place * len(counted) // places, (place + 1) * len(counted) // places
-        part = counted[start:end]
-        figures = [float(event.success is True) if kind == RATE else event.value or 0.0 for event in part]
-        made.append(Level(end, part[-1].created_at, statistics.fmean(figures)))
-    return made
 
 
 def chart(
@@ -55,6 +29,8 @@ def chart(
         marks: For each rule, after how many events it tripped.
         change: When something changed.
     """
+    from golive.tripwire.levels import levels
+
     columns = levels(events, kind, WIDTH)
     if not columns:
         return []
@@ -75,12 +51,12 @@ def chart(
     return lines
 
 
-def _spans(columns: Sequence[Level]) -> list[tuple[int, Level]]:
+def _spans(columns: "Sequence[Level]") -> "list[tuple[int, Level]]":
     starts = [0, *(column.until for column in columns)]
     return list(zip(starts, columns, strict=False))
 
 
-def _row(columns: Sequence[Level], low: float, high: float, row: int) -> str:
+def _row(columns: "Sequence[Level]", low: float, high: float, row: int) -> str:
     """Return one row of the bars, 0 the lowest, each character an eighth of a row exact."""
     spread = (high - low) or 1.0
     cells = []

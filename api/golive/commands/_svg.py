@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
-    from golive.commands._chart import Level
+    from golive.tripwire.levels import Level
 
 WIDTH, HEIGHT = 960, 360
 _LEFT, _RIGHT, _TOP, _ROW = 70, 20, 40, 18

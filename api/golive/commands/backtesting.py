@@ -240,8 +240,8 @@ def _trip(trip: Any) -> str:
 
 
 def _plot(path: Path, found: Any, change: dt.datetime | None) -> None:
-    from golive.commands._chart import levels
     from golive.commands._svg import svg
+    from golive.tripwire.levels import levels
 
     if len(found) != 1:
         fail("--plot: expected one stream; name DOMAIN and METRIC")

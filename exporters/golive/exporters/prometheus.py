@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar as Sampled
 from prometheus_client.utils import floatToGoString
 
-from golive import pipeline
+from golive import names, pipeline
 from golive.account import DURATION_BUCKETS_S, bucket_of
 from golive.host_account import Durations, Exemplar, HostAccount
 
@@ -131,6 +131,8 @@ def _pipeline(host: HostAccount) -> Iterable[Metric]:
     discarded = CounterMetricFamily(
         "golive_discarded_events", "KPI events not recorded, by reason", labels=["reason"]
     )
-    for reason, counted in sorted(host.discarded.items()):
-        discarded.add_metric([reason], counted.times)
+    # Every reason from the start, at 0: an increase is seen only in a series that was there before it.
+    for reason in sorted({*names.DISCARDS, *host.discarded}):
+        counted = host.discarded.get(reason)
+        discarded.add_metric([reason], counted.times if counted else 0)
     yield discarded

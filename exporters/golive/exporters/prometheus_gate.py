@@ -61,6 +61,17 @@ class GateCollector(Collector):
             yield from risk_gauges(levers.risk)
             yield from charter_gauges(levers.charter)
             yield from tripwire_gauges(levers.tripwires)
+        yield self._durations()
+
+    def _durations(self) -> Metric:
+        gauge = GaugeMetricFamily(
+            "golive_evaluation_duration_seconds", "How long the last evaluation took", labels=["of"]
+        )
+        took = {"runbook": self._runbooks.took_s, "state": self._state.took_s, "levers": self._levers.took_s}
+        for of, seconds in took.items():
+            if seconds is not None:
+                gauge.add_metric([of], seconds)
+        return gauge
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: what there is must not be evaluated just to be registered."""

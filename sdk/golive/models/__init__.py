@@ -17,6 +17,7 @@ from golive.models.heimdall import (
     HeimdallScorecardDay,
 )
 from golive.models.kpi_event import KpiEventRow
+from golive.models.page_session import PageSession
 from golive.models.regression import RegressionPolicy, RegressionState
 from golive.models.risk import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
 
@@ -33,6 +34,7 @@ __all__ = [
     "Json",
     "KpiEventRow",
     "Money",
+    "PageSession",
     "RegressionPolicy",
     "RegressionState",
     "RiskEvent",

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from golive import governance
 from golive.errors import InvalidArgument
-from golive.regression.events import newest
+from golive.regression.events import newest_of_any_kind, read
 from golive.regression.judging import probation_events
 from golive.tripwire import (
     RATE,
@@ -42,7 +42,6 @@ EVENTS_MAX: Final = 1_000_000
 VALUE_EVALUATIONS: Final = 2_000
 """About how many evaluations a stream of values gets; one takes a hundred times as long as one of rates."""
 _CHUNK: Final = 8_192
-_DEADLINE_S: Final = 600.0
 
 
 class Trip(NamedTuple):
@@ -115,14 +114,15 @@ def stored(
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
     limit: int = EVENTS_MAX,
+    timeout_s: float = 600.0,
 ) -> list[Observation]:
     """Return the events of a stream, from the oldest to the newest; the newest `limit` of them.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: The database cannot be read.
+        sqlalchemy.exc.SQLAlchemyError: The database cannot be read within `timeout_s` seconds.
     """
-    with governance.snapshot(db, _DEADLINE_S) as connection:
-        return in_order(newest(connection, domain, metric, limit, since=since, until=until)[:limit])
+    with governance.snapshot(db, timeout_s) as connection:
+        return in_order(read(connection, newest_of_any_kind(domain, metric, limit, since=since, until=until)))
 
 
 def backtest(

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Executable, Select, select
 
 from golive.models import KpiEventRow
 from golive.tripwire import RATE, Observation, carries, kind_of
@@ -40,9 +40,8 @@ def newest(
         since: After when.
         until: Before when.
     """
-    plan_by_index(connection)
-    query = select(*COLUMNS).where(*of(domain, metric, since, until)).order_by(*NEWEST_FIRST).limit(needed)
-    found = list(map(Observation._make, connection.execute(query).all()))
+    query = newest_of_any_kind(domain, metric, needed, since=since, until=until)
+    found = read(connection, query)
     if len(found) < needed:
         return found
     kind = kind or kind_of(found[::-1], needed)
@@ -55,7 +54,30 @@ def newest(
         else there.c.success.is_(None) & there.c.value.is_not(None)
     )
     again = select(there).where(told).order_by(there.c.created_at.desc(), there.c.id.desc()).limit(needed)
-    return found + list(map(Observation._make, connection.execute(again).all()))
+    return found + read(connection, again)
+
+
+def newest_of_any_kind(
+    domain: str,
+    metric: str,
+    limit: int,
+    *,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+) -> Select[int, dt.datetime, bool | None, float | None, str | None]:
+    """Return the query for the newest events of a stream, whatever they carry."""
+    return select(*COLUMNS).where(*of(domain, metric, since, until)).order_by(*NEWEST_FIRST).limit(limit)
+
+
+def read(connection: Connection, query: Executable) -> list[Observation]:
+    """Return what a query for `COLUMNS` finds.
+
+    It keeps PostgreSQL, until the end of the transaction, from reading a whole stream in order to sort it:
+    that is what it plans for a table it has not analysed yet, of which it expects a handful of rows.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL enable_sort = off")
+    return list(map(Observation._make, connection.execute(query).all()))
 
 
 NEWEST_FIRST: Final = (_row.created_at.desc(), _row.id.desc())
@@ -71,12 +93,3 @@ def of(
     if until is not None:
         conditions.append(_row.created_at < until)
     return conditions
-
-
-def plan_by_index(connection: Connection) -> None:
-    """Keep PostgreSQL, until the end of the transaction, from reading a whole stream in order to sort it.
-
-    That is what it plans for a table it has not analysed yet, of which it expects a handful of rows.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL enable_sort = off")

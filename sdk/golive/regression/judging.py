@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -23,6 +23,10 @@ from golive.tripwire import (
     events_needed,
     kind_of,
 )
+
+AHEAD_S: Final = 300.0
+"""How far the clocks of those who send events may be ahead of this one's, in seconds. What is stamped later
+than that counts once its time has come: until then it would count again after a re-arm, and hide silence."""
 
 
 class Judgement(NamedTuple):
@@ -75,6 +79,7 @@ def judge(
         needed,
         kind=None if pinned is None else pinned.kind,
         since=state.rearmed_at,
+        until=now + dt.timedelta(seconds=AHEAD_S),
     )
     over = on_probation and _count(found, pinned) >= probation_events(rule)
     if rule.pinned is None and frozen is not None and not over:

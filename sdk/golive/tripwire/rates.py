@@ -108,4 +108,4 @@ def _divergence(a: float, b: float) -> float:
     """Return Kullback and Leibler's divergence of two coins, KL(a‖b)."""
     heads = a * math.log(a / b) if a > 0 else 0.0
     tails = (1 - a) * math.log((1 - a) / (1 - b)) if a < 1 else 0.0
-    return heads + tails
+    return max(heads + tails, 0.0)  # of two rates that differ by the last bit the sum may fall below it

@@ -20,7 +20,8 @@ THRESHOLD: Final = "threshold"
 CONFIRMED: Final = "confirmed"
 MODES: Final = (THRESHOLD, CONFIRMED)
 
-EVENTS_MAX: Final = 100_000
+EVENTS_MAX: Final = 10_000
+"""Of a window or a baseline; a trip reads both anew while no other governance act can go on."""
 DROP_MAX: Final = 100.0
 BLIND_AFTER_MAX_S: Final = 366 * 86_400.0
 

@@ -1,11 +1,14 @@
 """The regression tripwires: policies, where they stand, evaluation, re-arm."""
 
+import datetime as dt
 import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import anyio
 from fastapi import APIRouter, Response
 
-from golive import governance, regression
+from golive import governance, pipeline, regression
 from golive.api.auth import MAY_READ, Operator
 from golive.api.control import Control, Controlled
 from golive.api.problems import CHANGES, TAKES_BODY, problem_responses
@@ -14,6 +17,7 @@ from golive.api.schemas.regression import (
     BacktestBody,
     Backtests,
     BacktestShown,
+    CandidateRule,
     EvaluateBody,
     Evaluations,
     EvaluationShown,
@@ -26,10 +30,10 @@ from golive.api.schemas.regression import (
     RegressionStateShown,
 )
 from golive.api.versions import IfMatch, seen_version, show_version
-from golive.regression import Evaluation, Wire
+from golive.regression import Evaluation, RegressionPolicyView, Wire
 from golive.regression import backtest as replaying
 from golive.regression.backtest import Backtest
-from golive.tripwire import MODES, PinnedBaseline, Rule
+from golive.tripwire import MODES, Observation, PinnedBaseline, Rule
 
 router = APIRouter(
     prefix="/governance/regression",
@@ -39,6 +43,8 @@ router = APIRouter(
 )
 
 _REPLAYED = 100_000
+DELIVERED_S = 2.0
+"""How long an evaluation waits for accepted events to be in the store."""
 BACKTEST_S = 30.0
 """How long a backtest may take, with all of its candidates."""
 _TRIPS = 100
@@ -96,7 +102,11 @@ def read_state(control: Controlled) -> RegressionStates:
 
 @router.post("/evaluate", responses={**TAKES_BODY, **problem_responses(404)})
 def evaluate(control: Controlled, principal: Operator, body: EvaluateBody) -> Evaluations:
-    """Evaluate a tripwire, or every enabled one; one that trips acts. A disabled one is only judged."""
+    """Evaluate a tripwire, or every enabled one; one that trips acts. A disabled one is only judged.
+
+    Events this process has accepted are in the store first, as long as the store takes them.
+    """
+    pipeline.flush(DELIVERED_S)
     if body.domain is not None and body.metric is not None:
         made = [regression.evaluate_policy(control.engine, body.domain, body.metric)]
     else:
@@ -136,31 +146,67 @@ async def backtest(control: Controlled, _: Operator, body: BacktestBody) -> Back
 
 
 def _backtests(control: Control, body: BacktestBody) -> Backtests:
-    deadline = time.monotonic() + BACKTEST_S
-    rules = _candidates(control, body)
-    found = replaying.stored(
-        control.engine, body.domain, body.metric, since=body.since, until=body.until, limit=_REPLAYED
-    )
-    made = {
-        name: replaying.backtest(rule, found, change=body.change, every=body.every, deadline=deadline)
-        for name, rule in rules.items()
+    bounds: dict[str, Any] = {
+        "since": body.since,
+        "until": body.until,
+        "change": body.change,
+        "every": body.every,
     }
+    rules = None if body.candidates is None else _candidates(body.candidates)
+    _, made = replayed(control.engine, body.domain, body.metric, rules=rules, **bounds)
     return Backtests(backtests=[_backtest(name, each) for name, each in made.items()])
 
 
-def _candidates(control: Control, body: BacktestBody) -> dict[str, Rule]:
-    if body.candidates is not None:
-        return {
-            candidate.name or f"rule {number}": Rule(
-                **{name: value for name, value in candidate if name != "name" and value is not None}
-            )
-            for number, candidate in enumerate(body.candidates, 1)
-        }
-    with governance.reading(control.engine) as connection:
-        known = {(policy.domain, policy.metric): policy for policy in regression.policies(connection)}
-    stored = known.get((body.domain, body.metric))
-    own = {} if stored is None else {"the stored policy": stored.rule()}
-    return own | {mode: Rule(mode=mode) for mode in MODES}
+def replayed(
+    db: object,
+    domain: str,
+    metric: str,
+    *,
+    rules: Mapping[str, Rule] | None = None,
+    more: Callable[[RegressionPolicyView | None], Mapping[str, Rule]] = lambda _: {},
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    change: dt.datetime | None = None,
+    every: int | None = None,
+) -> tuple[list[Observation], dict[str, Backtest]]:
+    """Return the newest 100,000 stored events of a stream, and what rules would have made of them.
+
+    Args:
+        db: What names the database.
+        domain: Of which stream.
+        metric: Of which stream.
+        rules: Which rules; by default the stored policy, and each mode as it comes.
+        more: Rules beside those of the default, given the stored policy.
+        since, until: Of which time.
+        change: When something changed.
+        every: After how many events to judge; by default 1 for rates.
+
+    Raises:
+        InvalidArgument: A rule cannot be one, or it takes more than 30 seconds.
+    """
+    deadline = time.monotonic() + BACKTEST_S
+    if rules is None:
+        with governance.reading(db) as connection:
+            known = {policy[:2]: policy for policy in regression.policies(connection)}
+        stored = known.get((domain, metric))
+        rules = {} if stored is None else {"the stored policy": stored.rule()}
+        rules = {**rules, **more(stored), **{mode: Rule(mode=mode) for mode in MODES}}
+    found = replaying.stored(
+        db, domain, metric, since=since, until=until, limit=_REPLAYED, timeout_s=BACKTEST_S
+    )
+    return found, {
+        name: replaying.backtest(rule, found, change=change, every=every, deadline=deadline)
+        for name, rule in rules.items()
+    }
+
+
+def _candidates(candidates: Sequence[CandidateRule]) -> dict[str, Rule]:
+    return {
+        candidate.name or f"rule {number}": Rule(
+            **{name: value for name, value in candidate if name != "name" and value is not None}
+        )
+        for number, candidate in enumerate(candidates, 1)
+    }
 
 
 def _backtest(name: str, made: Backtest) -> BacktestShown:

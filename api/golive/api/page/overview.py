@@ -1,0 +1,201 @@
+"""The overview: may we go live, what broke, what was denied, what drifted, what changed."""
+
+import datetime as dt
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+import anyio
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response
+
+from golive import audit, go_live, governance, heimdall, levers, risk
+from golive.api.control import Control
+from golive.api.page import ranges, wires
+from golive.api.page.doors import Visit
+from golive.api.page.ranges import Range
+from golive.errors import SchemaError
+from golive.evaluator import Evaluation
+from golive.events import DOMAIN_MAX
+from golive.levers import Levers
+from golive.runbook import Runbook
+from golive.series import Series, newest_at, series
+
+_log = logging.getLogger(__name__)
+
+STEPS: Final = 48
+_CHARTS: Final = 24
+_CHART_EVENTS: Final = 300
+_SERIES: Final = 60
+_CHANGES: Final = 6
+_DECISIONS: Final = 200
+_DENIALS: Final = 6
+
+_DONE: Final = {
+    "go-live-enable": "Go-live was enabled.",
+    "go-live-disable": "Go-live was disabled.",
+    "kill-switch-engage": "The kill switch was engaged: production is stopped.",
+    "kill-switch-release": "The kill switch was released.",
+}
+
+T = TypeVar("T")
+
+
+class Headline(NamedTuple):
+    """The verdict in one line."""
+
+    word: str
+    rest: str
+    tone: str
+
+
+async def show(visit: Visit) -> Response:
+    """Show everything whoever visits may see."""
+    query = visit.request.query_params
+    done = query.get("done", "")
+    seen: dict[str, Any] = {"levers": None}
+    evaluations: list[Evaluation[Runbook]] = []
+
+    async def evaluate() -> None:
+        evaluations.append(await visit.control.evaluation(afresh=done in _DONE))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(evaluate)
+        if visit.may("read"):
+            chosen = ranges.chosen(query)
+            domain = query.get("domain", "").replace("\0", "")[:DOMAIN_MAX] or None
+            look = functools.partial(_look, visit.control, chosen, domain)
+            seen = await anyio.to_thread.run_sync(look, limiter=visit.control.page_threads)
+    runbook = evaluations[0].value
+    return visit.page(
+        "overview.html", runbook=runbook, headline=headline(runbook), done=_DONE.get(done), **seen
+    )
+
+
+def headline(runbook: Runbook) -> Headline:
+    """Return the verdict in one line."""
+    blockers = [check["id"] for check in runbook["blockers"]]
+    warnings = [check["id"] for check in runbook["warnings"]]
+    warned = f"{len(warnings)} warning{'s' * (len(warnings) != 1)}: {', '.join(warnings)}"
+    blocked = f"{len(blockers)} blocker{'s' * (len(blockers) != 1)}: {', '.join(blockers)}"
+    match runbook["verdict"]:
+        case "pass":
+            return Headline("Go", "every check passes", "good")
+        case "warn":
+            return Headline("Go", warned, "warn")
+        case "fail":
+            return Headline("No-go", blocked, "bad")
+        case _:
+            return Headline("No-go", f"it cannot be determined. {blocked}", "bad")
+
+
+def _look(control: Control, chosen: Range, domain: str | None) -> dict[str, Any]:
+    store = _Store()
+    stand = store.read(lambda: levers.read(control.engine))
+    return {
+        "state": store.read(lambda: go_live.read(control.engine)),
+        "levers": stand,
+        "trail": store.read(lambda: _trail(control)),
+        "denials": store.read(lambda: _denials(control)),
+        "wires": None if stand is None else store.read(lambda: _wires(control, stand)),
+        "range": chosen,
+        "presets": ranges.PRESETS,
+        "domain": domain,
+        # Last, for it may take longest: a range too long for the deadline takes no other part with it.
+        **_rates(store, control, chosen, domain),
+    }
+
+
+class _Store:
+    """Reads one part after the other; once the store is away, no further part waits for it."""
+
+    def __init__(self) -> None:
+        self._away = False
+
+    def read(self, read: Callable[[], T]) -> T | None:
+        """Return what is read; None where it cannot be."""
+        if self._away:
+            return None
+        try:
+            return read()
+        except (SQLAlchemyError, SchemaError) as error:
+            self._away = True
+            _log.warning("a part of the page could not be read: %s", type(error).__name__)
+            return None
+
+
+def _wires(control: Control, stand: Levers) -> list[wires.Shown]:
+    # Those that need a look first; the rest by name.
+    ordered = sorted(stand.tripwires, key=lambda wire: (not wire.state.triggered, not wire.enabled))
+    made = []
+    with governance.reading(control.events) as connection:
+        for number, wire in enumerate(ordered):
+            drawing = wires.draw(connection, wire, _CHART_EVENTS) if number < _CHARTS else None
+            made.append(wires.shown(wire, drawing))
+    return made
+
+
+def _trail(control: Control) -> dict[str, Any]:
+    with governance.reading(control.engine) as connection:
+        last_id, verified_id, found = audit.last_verification(connection)
+        return {
+            "entries": audit.entries(connection, limit=_CHANGES),
+            "last_id": last_id,
+            "verified_id": verified_id,
+            "found": found,
+        }
+
+
+class Denial(NamedTuple):
+    """An action that was not let through."""
+
+    at: dt.datetime
+    by: str
+    what: str
+    reason: str
+    actor: str | None
+    correlation_id: str | None
+
+
+def _denials(control: Control) -> list[Denial]:
+    with governance.reading(control.engine) as connection:
+        refused = [*_risk_denials(connection), *_charter_denials(connection)]
+    return sorted(refused, key=lambda denial: denial.at, reverse=True)[:_DENIALS]
+
+
+def _risk_denials(connection: Connection) -> list[Denial]:
+    return [
+        Denial(made.created_at, "risk guard", f"{made.engine} {made.amount:,}", made.reason or "", made.actor,
+               made.correlation_id)
+        for made in risk.decisions(connection, _DECISIONS)
+        if not made.ok
+    ]  # fmt: skip
+
+
+def _charter_denials(connection: Connection) -> list[Denial]:
+    return [
+        Denial(made.created_at, "charter", f"{made.domain} at confidence {made.confidence:g}",
+               made.gate_reason or "", made.actor, made.correlation_id)
+        for made in heimdall.recommendations(connection, _DECISIONS)
+        if not made.prod_eligible
+    ]  # fmt: skip
+
+
+def _rates(store: _Store, control: Control, chosen: Range, domain: str | None) -> dict[str, Any]:
+    def read() -> tuple[list[Series], dt.datetime | None]:
+        with governance.reading(control.events) as connection:
+            found = series(connection, chosen.since, chosen.until, STEPS, domain)
+            return found, None if found else newest_at(connection)
+
+    made = store.read(read)
+    found, newest = ([], None) if made is None else made
+    busiest = sorted(found, key=lambda each: -each.summary.events)[:_SERIES]
+    shown = [each for each in found if each in busiest] if len(found) > _SERIES else found
+    return {
+        "series": None if made is None else shown,
+        "series_left": len(found) - len(shown),
+        "newest": newest,
+        "steps": STEPS,
+    }
