@@ -43,9 +43,9 @@ POLICY = {
 
 
 @pytest.fixture
-def store_url(sqlite_url: str) -> str:
+def store(sqlite_store: str) -> str:
     """One database: what the page reads and does is held on both by the tests of those functions."""
-    return sqlite_url
+    return sqlite_store
 
 
 @pytest.fixture(scope="module")
