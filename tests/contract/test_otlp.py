@@ -3,6 +3,7 @@
 import gzip
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -99,6 +100,17 @@ def test_the_same_request_sent_again_doubles_neither_rows_nor_counts(
     assert sorted(event["metric"] for event in events(service)) == ["derived", "derived", "own"]
     assert {event["id"] for event in events(service, metric="own")} == {str((1 << 63) - 5)}
     assert counted(service) == 3
+
+
+def test_the_same_request_sent_by_many_at_once_is_recorded_once(service: httpx.Client) -> None:
+    body = encoded(
+        PROTOBUF, [record(at_ns=at) for at in range(1_760_000_000_000_000_000, 1_760_000_000_000_000_100)]
+    )
+    with ThreadPoolExecutor(10) as senders:
+        answers = list(senders.map(lambda _: post(service, PROTOBUF, body).status_code, range(10)))
+    assert answers == [200] * 10
+    assert len(events(service)) == 100
+    assert counted(service) == 100
 
 
 def test_an_id_twice_in_one_request_is_one_event_if_all_of_it_is_the_same(service: httpx.Client) -> None:

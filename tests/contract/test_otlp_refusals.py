@@ -17,6 +17,7 @@ import pytest
 
 from golive.api.otlp.bodies import JSON, PROTOBUF
 from tests.support.otlp import (
+    ENCODERS,
     LOGS,
     TRACE_ID,
     as_json,
@@ -120,6 +121,7 @@ GZIP = {"Content-Encoding": "gzip"}
         (lambda body: gzip.compress(body)[:-4], GZIP, 400),
         (lambda body: gzip.compress(body)[:20], GZIP, 400),
         (lambda body: gzip.compress(body) + b"rest", GZIP, 400),
+        (lambda body: gzip.compress(b"") * 101 + gzip.compress(body), GZIP, 400),
         (lambda body: zlib.compress(body), GZIP, 400),
         (lambda body: body, GZIP, 400),
         (lambda body: zlib.compress(body), {"Content-Encoding": "deflate"}, 415),
@@ -131,7 +133,8 @@ GZIP = {"Content-Encoding": "gzip"}
         (lambda body: body, {"Authorization": "Bearer golive_wrong"}, 401),
     ],
     ids=[
-        "truncated", "damaged", "gzip without its end", "gzip cut", "rest after gzip", "zlib as gzip", "plain as gzip",
+        "truncated", "damaged", "gzip without its end", "gzip cut", "rest after gzip",
+        "gzip in many members", "zlib as gzip", "plain as gzip",
         "deflate", "zstd", "twice", "too large", "bomb", "no token", "wrong token",
     ],
 )  # fmt: skip
@@ -171,7 +174,13 @@ def test_too_many_records_are_refused_before_they_take_room(lite: httpx.Client) 
     body = b"\x0a" + _length(scope) + scope
     for content in (body, b"\x0a\x00" * 49_000):
         assert post(lite, PROTOBUF, content).status_code == 413
+    # As a Collector has them that is sent one at a time: the bound is of records, not of what is around them.
+    each_by_itself = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}]}] * 1000}
+    for media_type, encode in ENCODERS.items():
+        answer = post(lite, media_type, encode(each_by_itself))
+        assert partial_success(media_type, answer.content)[0] == 1000
     assert post(lite, JSON, as_json(request([{}] * 1001))).status_code == 413
+    assert post(lite, JSON, b'{"resourceLogs":[' + b",".join([b"{}"] * 1001) + b"]}").status_code == 413
     assert partial_success(JSON, post(lite, JSON, as_json(request([{}] * 1000))).content)[0] == 1000
 
 

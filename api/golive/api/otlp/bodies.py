@@ -12,6 +12,8 @@ PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 _GZIP: Final = 31
 """zlib's window of 32 KiB, with gzip's header and trailer."""
+_MEMBERS_MAX: Final = 100
+"""A sender makes one; after each the rest of the body is copied."""
 
 
 def media_type(request: Request) -> str:
@@ -45,6 +47,8 @@ def inflated(body: bytes, limits: Limits) -> bytes:
     room = limits.max_body_bytes + 1
     try:
         while body:
+            if len(found) == _MEMBERS_MAX:
+                raise Problem(400, "The body is damaged", f"It has more than {_MEMBERS_MAX} gzip members.")
             member = zlib.decompressobj(_GZIP)
             found.append(member.decompress(body, room))
             room -= len(found[-1])

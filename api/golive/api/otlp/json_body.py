@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import reprlib
+from collections import Counter
 from typing import Any
 
 from golive.api.otlp.records import SENDER, Bounds, Read, Record, TooMany, Undecodable, check_attributes
@@ -20,7 +21,7 @@ def read(body: bytes, max_records: int) -> Read:
     """Return the log records of an `ExportLogsServiceRequest`.
 
     Raises:
-        TooMany: They are more than that.
+        TooMany: They, or their scopes, or the resources of those, are more than that.
         Undecodable: It is none.
     """
     try:
@@ -29,31 +30,38 @@ def read(body: bytes, max_records: int) -> Read:
         raise Undecodable(f"it is no JSON: {type(error).__name__}") from error
     if not isinstance(request, dict):
         raise Undecodable("it is no JSON object")
-    seen = 0
     found: Read = []
-    for resource in _objects(request, "resourceLogs"):
+    lists = _Lists(max_records)
+    for resource in lists.objects(request, "resourceLogs"):
         sender = _sender(resource.get("resource"))
-        for scope in _objects(resource, "scopeLogs"):
-            records = _items(scope, "logRecords")
-            seen += len(records)
-            if seen > max_records:
-                raise TooMany
-            found += [_record(record, sender) for record in records]
+        for scope in lists.objects(resource, "scopeLogs"):
+            found += [_record(record, sender) for record in lists.items(scope, "logRecords")]
     return found
 
 
-def _objects(parent: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    given = _items(parent, name)
-    if not all(isinstance(item, dict) for item in given):
-        raise Undecodable(f"{name}: expected a list of objects")
-    return given
+class _Lists:
+    """Takes lists out of their parents, and counts what is in all of one name."""
 
+    def __init__(self, max_items: int) -> None:
+        self._max_items = max_items
+        self._seen: Counter[str] = Counter()
 
-def _items(parent: dict[str, Any], name: str) -> list[Any]:
-    given = parent.get(name)
-    if given is not None and not isinstance(given, list):
-        raise Undecodable(f"{name}: expected a list")
-    return given or []
+    def items(self, parent: dict[str, Any], name: str) -> list[Any]:
+        given = parent.get(name)
+        if given is None:
+            return []
+        if not isinstance(given, list):
+            raise Undecodable(f"{name}: expected a list")
+        self._seen[name] += len(given)
+        if self._seen[name] > self._max_items:
+            raise TooMany
+        return given
+
+    def objects(self, parent: dict[str, Any], name: str) -> list[dict[str, Any]]:
+        given = self.items(parent, name)
+        if not all(isinstance(item, dict) for item in given):
+            raise Undecodable(f"{name}: expected a list of objects")
+        return given
 
 
 def _record(record: object, sender: tuple[Any, ...]) -> Record | InvalidEvent:

@@ -1,5 +1,6 @@
 """Log records from OTLP's binary form."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,11 +20,12 @@ def read(body: bytes, max_records: int) -> Read:
     """Return the log records of an `ExportLogsServiceRequest`.
 
     Raises:
-        TooMany: They are more than that; found out before they take sixty times their size in memory.
+        TooMany: They, or their scopes, or the resources of those, are more than that; found out before they
+            take sixty times their size in memory.
         Undecodable: It is none.
     """
-    if len(body) > 2 * max_records and _counted(body, max_records) > max_records:
-        raise TooMany
+    if len(body) > 2 * max_records:  # none takes less than two bytes
+        _check_counts(body, max_records)
     try:
         request = ExportLogsServiceRequest.FromString(body)
     except DecodeError as error:
@@ -74,20 +76,20 @@ def _value(value: AnyValue, field: str, bounds: Bounds, depth: int) -> Any:
     return given
 
 
-def _counted(body: bytes, at_most: int) -> int:
-    """Count records, scopes and resources, until they are too many; what is damaged is for the parser."""
-    found = 0
+def _check_counts(body: bytes, at_most: int) -> None:
+    """Raise `TooMany` for records, scopes or resources; what is damaged is for the parser."""
+    seen: Counter[str] = Counter()
     pending = [("request", 0, len(body))]
     while pending:
-        field, child = _CHILDREN[pending[-1][0]]
-        for number, start, end in _submessages(body, *pending.pop()[1:]):
+        parent, start, end = pending.pop()
+        field, child = _CHILDREN[parent]
+        for number, at, until in _submessages(body, start, end):
             if number == field:
-                found += 1
-                if found > at_most:
-                    return found
+                seen[child] += 1
+                if seen[child] > at_most:
+                    raise TooMany
                 if child in _CHILDREN:
-                    pending.append((child, start, end))
-    return found
+                    pending.append((child, at, until))
 
 
 def _submessages(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
