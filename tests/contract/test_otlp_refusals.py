@@ -175,7 +175,7 @@ def test_too_many_records_are_refused_before_they_take_room(lite: httpx.Client) 
     for content in (body, b"\x0a\x00" * 49_000):
         assert post(lite, PROTOBUF, content).status_code == 413
     # As a Collector has them that is sent one at a time: the bound is of records, not of what is around them.
-    each_by_itself = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}]}] * 1000}
+    each_by_itself: dict[str, Any] = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}]}] * 1000}
     for media_type, encode in ENCODERS.items():
         answer = post(lite, media_type, encode(each_by_itself))
         assert partial_success(media_type, answer.content)[0] == 1000
