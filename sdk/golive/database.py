@@ -19,7 +19,13 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from golive._database_url import normalise_url, same_database, sqlite_path, store_key
+from golive._database_url import (
+    normalise_events_url,
+    normalise_url,
+    same_database,
+    sqlite_path,
+    store_key,
+)
 from golive._watchdog import bound_checkouts
 from golive.errors import ConfigurationError, SchemaError
 
@@ -29,6 +35,7 @@ __all__ = [
     "check_schema",
     "create_store_engine",
     "migrating",
+    "normalise_events_url",
     "normalise_url",
     "same_database",
     "store_key",

@@ -12,7 +12,7 @@ import anyio
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
-from golive import audit, pipeline, regression
+from golive import audit, pipeline, readers, regression
 from golive.api import page, problems
 from golive.api.control import Control, build_control
 from golive.api.routers import go_live, heimdall, kpi, operations, otlp, risk, runbook
@@ -56,7 +56,7 @@ def create_app(database_url: str | None = None, settings: ServiceSettings | None
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Now, so that the first scrape finds the account of this store, and dead processes' events go out.
-        await anyio.to_thread.run_sync(pipeline.configure, control.engine.url)
+        await anyio.to_thread.run_sync(pipeline.configure, readers.store_of(control.engine))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_verify_audit_chain, control)
             if control.settings.evaluate_interval_s:

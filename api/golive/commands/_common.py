@@ -17,6 +17,8 @@ MISCONFIGURED = 2
 INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended."""
 _WIDTH_OF_A_PIPE = 160
+PATIENCE_S = 600.0
+"""How long a person at a shell waits for events from a store apart, in seconds."""
 
 DatabaseUrl = Annotated[
     str | None,
@@ -85,7 +87,7 @@ def reading_events(given: str | None) -> "Iterator[EventReader]":
     """Yield what reads the events of the store, its schema checked."""
     from golive import readers
 
-    with reading(given) as connection, readers.beside(connection) as events:
+    with reading(given) as connection, readers.beside(connection, PATIENCE_S) as events:
         yield events
 
 

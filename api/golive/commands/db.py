@@ -20,9 +20,19 @@ def upgrade(database_url: DatabaseUrl = None) -> None:
 
     The same as `alembic upgrade head`. Safe to run again, and by several processes at once.
     """
-    from golive import database
+    from golive import database, readers
+    from golive.exporters import clickhouse_schema
 
     with telling_errors():
         url = store_url(database_url)
         database.upgrade(url, seed=True)
         typer.echo(f"{url.render_as_string()} is at revision {database.HEAD}")
+        events = readers.apart()
+        if events is None:
+            return
+        if events.get_backend_name() == "clickhousedb":
+            clickhouse_schema.upgrade(events)
+            typer.echo(f"{events.render_as_string()} has the tables of KPI events")
+        else:
+            database.upgrade(events, seed=True)
+            typer.echo(f"{events.render_as_string()} is at revision {database.HEAD}")

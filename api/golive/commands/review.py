@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from golive.commands._common import DatabaseUrl, console, reading, shown, store_url, telling_errors
+from golive.commands._common import (
+    PATIENCE_S,
+    DatabaseUrl,
+    console,
+    reading,
+    shown,
+    store_url,
+    telling_errors,
+)
 from golive.commands.evaluating import figure
 from golive.commands.runbook import as_text
 
@@ -37,7 +45,7 @@ def review(
         found = build_runbook(url)
         state = go_live.read(url)
         stand = levers.read(url)
-    with reading(database_url) as connection, readers.beside(connection) as events:
+    with reading(database_url) as connection, readers.beside(connection, PATIENCE_S) as events:
         recent = events.summary(begin, now)
         before = events.summary(begin - dt.timedelta(days=days), begin)
         acts = audit.entries(connection, limit=20, since=begin)
