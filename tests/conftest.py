@@ -109,7 +109,7 @@ def clickhouse_store(clickhouse_folder: Path) -> str:
     return clickhouse_url(clickhouse_folder)
 
 
-@pytest.fixture(params=["sqlite", "postgres", "clickhouse"])
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("clickhouse", marks=pytest.mark.stack)])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A store of events, of each kind in turn."""
     with opened(request.getfixturevalue(f"{request.param}_store")) as place:

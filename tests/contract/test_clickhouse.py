@@ -15,10 +15,11 @@ from golive.errors import ConfigurationError, SchemaError
 from golive.exporters.clickhouse import ClickHouseLogRecordExporter, fingerprint
 from golive.kpi import kpi_fail, kpi_success, kpi_value
 from golive.reader import EventFilter
-from tests.contract.test_event_stores import event
-from tests.support.places import Place, opened
+from tests.support.places import Place, event, opened
 from tests.support.service import serving, token
 from tests.support.stores import one_store
+
+pytestmark = pytest.mark.stack
 
 
 @pytest.fixture

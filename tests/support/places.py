@@ -1,5 +1,6 @@
-"""A place where events may be kept: what writes to it, and what reads it; SQLite, PostgreSQL or ClickHouse."""
+"""A place where events may be kept, SQLite, PostgreSQL or ClickHouse, and events to put there and take out."""
 
+import datetime as dt
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,16 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import URL, create_engine, text
 
-from golive import database, readers
+from golive import database, otel_logs, readers
+from golive.events import KpiEvent
 from golive.exporters import clickhouse_reader
 from golive.exporters._clickhouse import connect
-from golive.reader import EventReader
+from golive.otel_logs import LogRecordExportResult
+from golive.reader import Cursor, Event, EventFilter, EventReader
 from golive.stores import open_store
+
+START = dt.datetime(2026, 3, 30, tzinfo=dt.UTC)
+"""Two days before a month, so that the events of the tests are in two partitions."""
 
 
 class Place(NamedTuple):
@@ -73,3 +79,47 @@ def clickhouse_url(folder: Path) -> str:
         "chdb", reason="NOT TESTED, for chdb is not installed: pip install --group clickhouse"
     )
     return f"clickhousedb:///test_{uuid.uuid4().hex[:12]}?interface=chdb&path={folder}"
+
+
+def event(event_id: int, seconds: float = 0.0, **more: Any) -> KpiEvent:
+    fields: dict[str, Any] = {
+        "id": event_id, "emitter": 1, "domain": "W", "metric": "sent", "success": True, "value": None, "actor": None,
+        "correlation_id": None, "detail": None, "trace_id": None, "span_id": None, "sampled": False,
+        "duration_ms": None, "created_ns": (round(START.timestamp() * 1e6) + round(seconds * 1e6)) * 1000,
+    }  # fmt: skip
+    return KpiEvent(**fields | more)
+
+
+def at(seconds: float) -> dt.datetime:
+    return START + dt.timedelta(seconds=seconds)
+
+
+def written(place: Place, events: list[KpiEvent]) -> None:
+    """Export events, as the pipeline does."""
+    batch = [otel_logs.readable(otel_logs.to_record(each)) for each in events]
+    assert place.exporter.export(batch) is LogRecordExportResult.SUCCESS
+
+
+def everything(reader: EventReader, **narrowed: Any) -> list[Event]:
+    """Return all events there are, page by page."""
+    found: list[Event] = []
+    after = None
+    while page := reader.events(EventFilter(**narrowed), 97, after):
+        found += page
+        after = Cursor(page[-1].created_at, page[-1].id)
+    return found
+
+
+def total(place: Place) -> int:
+    """Return how many events there are, which every way to read has to agree on."""
+    with place.reading() as reader:
+        by_page = len(everything(reader))
+        by_stream = sum(len(everything(reader, domain=d, metric=m)) for d, m in streams(reader))
+        counted = sum(metric.events for metric in reader.summary())
+        newest = sum(len(reader.newest(d, m, 100_000)) for d, m in streams(reader))
+    assert {by_page, by_stream, newest} == {counted}
+    return counted
+
+
+def streams(reader: EventReader) -> list[tuple[str, str]]:
+    return [(metric.domain, metric.metric) for metric in reader.summary()]
