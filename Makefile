@@ -47,6 +47,12 @@ $(VENV)/.bench: $(VENV)/.dev
 	@$(PIP) install --group bench
 	@touch $@
 
+# Half a gigabyte, which the tests with a real ClickHouse alone need.
+$(VENV)/.clickhouse: $(VENV)/.dev
+	@echo "installing ClickHouse's engine"
+	@$(PIP) install --group clickhouse
+	@touch $@
+
 .PHONY: demo
 demo: $(VENV)/.demo ## run the example deal desk; with LOG=path replay that event log instead
 	@$(BIN)/python -m examples.deal_desk.demo $(if $(LOG),--log "$(LOG)")
@@ -60,7 +66,7 @@ test-faults: $(VENV)/.dev ## kill, fork, stop and starve processes; takes minute
 	@$(BIN)/python -m pytest -m faults
 
 .PHONY: test-stack
-test-stack: $(VENV)/.dev ## with real Prometheus, Alertmanager, and OpenTelemetry in other languages
+test-stack: $(VENV)/.dev ## with real Prometheus, Alertmanager, ClickHouse, and OpenTelemetry in other languages
 	@$(BIN)/python -m pytest -m stack
 
 .PHONY: test-browser

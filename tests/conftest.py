@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from golive import database, governance
-from tests.support.places import Place, clickhouse_url, opened
+from tests.support.places import Place, clickhouse_url, make_cluster, opened
 from tests.support.postgres import PostgresServer, PostgresUnavailable
 
 
@@ -109,7 +109,21 @@ def clickhouse_store(clickhouse_folder: Path) -> str:
     return clickhouse_url(clickhouse_folder)
 
 
-@pytest.fixture(params=["sqlite", "postgres", pytest.param("clickhouse", marks=pytest.mark.stack)])
+@pytest.fixture
+def cluster_store(clickhouse_store: str) -> str:
+    """The URL of a ClickHouse database with the tables of a cluster."""
+    make_cluster(clickhouse_store)
+    return clickhouse_store
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        "postgres",
+        pytest.param("clickhouse", marks=pytest.mark.stack),
+        pytest.param("cluster", marks=pytest.mark.stack),
+    ]
+)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A store of events, of each kind in turn."""
     with opened(request.getfixturevalue(f"{request.param}_store")) as place:

@@ -95,12 +95,13 @@ def test_a_store_that_is_away_takes_the_batch_when_it_is_back(place: Place) -> N
 
 def test_an_event_the_store_refuses_holds_up_no_other(place: Place) -> None:
     written(place, [event(1)])
+    [table, *_] = place.tables() if place.kind == "clickhousedb" else ["kpi_event"]
     place.execute(
         {
             "sqlite": "CREATE TRIGGER no_poison BEFORE INSERT ON kpi_event WHEN NEW.metric = 'poison' "
             "BEGIN SELECT RAISE(ABORT, 'poison'); END",
             "postgresql": "ALTER TABLE kpi_event ADD CHECK (metric <> 'poison')",
-            "clickhousedb": "ALTER TABLE kpi_event ADD CONSTRAINT no_poison CHECK metric != 'poison'",
+            "clickhousedb": f"ALTER TABLE {table} ADD CONSTRAINT no_poison CHECK metric != 'poison'",
         }[place.kind]
     )
     refused: list[str] = []

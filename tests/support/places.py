@@ -1,18 +1,20 @@
 """A place where events may be kept, SQLite, PostgreSQL or ClickHouse, and events to put there and take out."""
 
 import datetime as dt
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import URL, create_engine, text
 
 from golive import database, otel_logs, readers
 from golive.events import KpiEvent
-from golive.exporters import clickhouse_reader
+from golive.exporters import clickhouse_reader, clickhouse_schema
 from golive.exporters._clickhouse import connect
 from golive.otel_logs import LogRecordExportResult
 from golive.reader import Cursor, Event, EventFilter, EventReader
@@ -43,6 +45,12 @@ class Place(NamedTuple):
             with readers.reading(self.url, 20.0) as reader:
                 yield reader
 
+    def tables(self) -> list[str]:
+        """Return the tables of ClickHouse that hold events."""
+        found = self.execute("SHOW TABLES").split()
+        names = ("kpi_event", "kpi_event_by_correlation")
+        return [f"{name}_local" if f"{name}_local" in found else name for name in names]
+
     def execute(self, statement: str) -> Any:
         """Run a statement as the operator of the database might."""
         if self.kind == "clickhousedb":
@@ -65,7 +73,7 @@ def opened(url: str | URL) -> Iterator[Place]:
     place = Place(database.normalise_events_url(url), open_store(database.normalise_events_url(url)))
     if place.kind == "clickhousedb":
         place.exporter.write([])
-        for table in ("kpi_event", "kpi_event_by_correlation"):
+        for table in place.tables():
             place.execute(f"SYSTEM STOP MERGES {table}")
     try:
         yield place
@@ -73,12 +81,32 @@ def opened(url: str | URL) -> Iterator[Place]:
         place.exporter.shutdown()
 
 
+_CLUSTER = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><main><shard>
+<internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>9000</port></replica>
+</shard></main></remote_servers></clickhouse>"""
+"""A cluster of this process alone, which the engine asks directly and not over the network."""
+
+
 def clickhouse_url(folder: Path) -> str:
     """Return the URL of a database nobody has used, in the engine within this process."""
-    pytest.importorskip(
-        "chdb", reason="NOT TESTED, for chdb is not installed: pip install --group clickhouse"
-    )
-    return f"clickhousedb:///test_{uuid.uuid4().hex[:12]}?interface=chdb&path={folder}"
+    missing = "NOT TESTED, for chdb is not installed: make .venv/.clickhouse"
+    pytest.importorskip("chdb", reason=missing)
+    configuration = folder / "configuration.xml"
+    configuration.write_text(_CLUSTER)
+    path = quote(f"file:{folder / 'data'}?config-file={configuration}")
+    return f"clickhousedb:///test_{uuid.uuid4().hex[:12]}?interface=chdb&path={path}"
+
+
+def make_cluster(url: str) -> None:
+    """Make the tables of a cluster, but for what needs a Keeper: replicas, and statements for all servers."""
+    parsed = database.normalise_events_url(url)
+    client = connect(parsed, 20.0, {}, database="default")
+    for statement in clickhouse_schema.statements(parsed.database or "", "main"):
+        alone = re.sub(
+            r"Replicated(ReplacingMergeTree)\(.*\)", r"\1", statement.replace(" ON CLUSTER `main`", "")
+        )
+        client.command(alone)
+    client.close()
 
 
 def event(event_id: int, seconds: float = 0.0, **more: Any) -> KpiEvent:

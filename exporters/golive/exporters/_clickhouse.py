@@ -1,13 +1,15 @@
 """How golive reaches ClickHouse: from a URL to a client, and from the driver's errors to those callers know.
 
 `clickhousedb://user:password@host:8443/golive?secure=true` is a server; `clickhousedb:///golive?interface=chdb&
-path=/var/lib/golive` is the engine within this process, where `chdb` is installed. What else stands behind
-the question mark goes to `clickhouse_connect.get_client`; what begins with `ch_` is a setting of the server.
+path=/var/lib/golive` is the engine within this process, where `chdb` is installed. Behind the question mark
+`password_file` names a file with the password, and `cluster` the cluster the tables are made on; all else
+goes to `clickhouse_connect.get_client`, to which what begins with `ch_` is a setting of the server.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 CLUSTER: Final = "cluster"
-"""The part of the URL that is golive's own: on which cluster the tables are made."""
+_PASSWORD_FILE: Final = "password_file"  # noqa: S105 - the name of a file
 
 _MISSING: Final = (60, 81)
 """ClickHouse's codes for a table and a database that are not there."""
@@ -37,7 +39,7 @@ def connect(
         database: In place of the URL's.
 
     Raises:
-        ConfigurationError: The driver is not installed.
+        ConfigurationError: The driver is not installed, or the password's file cannot be read.
         SchemaError: The database is not there.
         sqlalchemy.exc.OperationalError: The server cannot be reached.
     """
@@ -48,18 +50,28 @@ def connect(
     options: dict[str, Any] = {
         name: value if isinstance(value, str) else value[-1]
         for name, value in url.query.items()
-        if name != CLUSTER
+        if name not in (CLUSTER, _PASSWORD_FILE)
     }
     if not is_embedded(url):
         wait_s = max(1, math.ceil(deadline_s))
         # Without a session, in which a server takes one statement at a time.
         options = {"autogenerate_session_id": False, "connect_timeout": wait_s} | options
         options = {"send_receive_timeout": wait_s, "port": url.port, "host": url.host} | options
-        options |= {"username": url.username, "password": url.password or ""}
+        options |= {"username": url.username, "password": _password(url)}
     with told(url, "connect"):
         return clickhouse_connect.get_client(
             database=database or url.database or "default", settings=dict(settings), **options
         )
+
+
+def _password(url: URL) -> str:
+    file = url.query.get(_PASSWORD_FILE)
+    if not isinstance(file, str):
+        return url.password or ""
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"the password of the event store: {file}: {error.strerror}") from error
 
 
 def is_embedded(url: URL) -> bool:
