@@ -28,6 +28,7 @@ from tests.support.otlp import (
     status_of,
 )
 from tests.support.service import serving, token, upgraded
+from tests.support.wires import WHOLESALE, at_rate, enable
 
 ENCODINGS = [JSON, PROTOBUF]
 
@@ -169,6 +170,31 @@ def _deep(levels: int) -> Any:
     for _ in range(levels):
         made = [made]
     return made
+
+
+def test_events_that_came_by_otlp_trip_a_tripwire_and_are_its_evidence(
+    store: str, service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", store)
+    enable(store, WHOLESALE)
+    outcomes = at_rate(0.95, 200) + at_rate(0.74, 50)
+    first = time.time_ns() - len(outcomes) * 1_000_000
+    sent = [
+        record(
+            *WHOLESALE,
+            "success" if ok else "failure",
+            at_ns=first + number * 1_000_000,
+            traceId=f"{number + 1:032x}",
+        )
+        for number, ok in enumerate(outcomes)
+    ]
+    assert send(service, PROTOBUF, sent) == (0, "")
+    assert pipeline.flush(20)
+    service.headers.update(token(store, "operate", name="operator"))
+    [found] = service.post("/api/governance/regression/evaluate", json={}).json()["evaluations"]
+    assert (found["tripped"], found["verdict"]) == (True, "triggered")
+    failed = {f"{number + 1:032x}" for number, ok in enumerate(outcomes) if not ok}
+    assert {event["trace_id"] for event in found["finding"]["failing"]} <= failed
 
 
 def test_with_no_room_nothing_is_acknowledged_and_the_sender_may_try_again(
