@@ -30,7 +30,7 @@ from tests.support.otlp import (
     send,
     status_of,
 )
-from tests.support.service import serving, token, upgraded
+from tests.support.service import serving, token
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "otlp.md"
 ENCODINGS = [JSON, PROTOBUF]
@@ -175,7 +175,7 @@ def test_too_many_records_are_refused_before_they_take_room(lite: httpx.Client) 
     for content in (body, b"\x0a\x00" * 49_000):
         assert post(lite, PROTOBUF, content).status_code == 413
     # As a Collector has them that is sent one at a time: the bound is of records, not of what is around them.
-    each_by_itself = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}]}] * 1000}
+    each_by_itself: dict[str, Any] = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}]}] * 1000}
     for media_type, encode in ENCODERS.items():
         answer = post(lite, media_type, encode(each_by_itself))
         assert partial_success(media_type, answer.content)[0] == 1000
@@ -215,9 +215,9 @@ def test_a_sender_that_hangs_up_leaves_nothing(lite: httpx.Client) -> None:
     assert send(lite, PROTOBUF, [record(metric="sound")]) == (0, "")
 
 
-def test_too_many_requests_say_when_to_try_again(sqlite_url: str) -> None:
-    with serving(upgraded(sqlite_url), requests_per_minute=1) as client:
-        client.headers.update(token(sqlite_url, "ingest"))
+def test_too_many_requests_say_when_to_try_again(sqlite_store: str) -> None:
+    with serving(sqlite_store, requests_per_minute=1) as client:
+        client.headers.update(token(sqlite_store, "ingest"))
         assert post(client, PROTOBUF, GOOD[PROTOBUF]).status_code == 200
         answer = post(client, PROTOBUF, GOOD[PROTOBUF])
     assert (answer.status_code, status_of(answer)[0]) == (429, 8)
