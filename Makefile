@@ -16,6 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 TEST_WORKERS ?= 2
 LOG ?=
+SERVE ?=
 
 .PHONY: help
 help: ## list the targets
@@ -48,16 +49,24 @@ $(VENV)/.bench: $(VENV)/.dev
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/.demo ## run the example deal desk; with LOG=path replay that event log instead
-	@$(BIN)/python -m examples.deal_desk.demo $(if $(LOG),--log "$(LOG)")
+demo: $(VENV)/.demo ## run the example deal desk, then serve its page; with LOG=path replay that event log instead
+	@$(BIN)/python -m examples.deal_desk.demo $(if $(LOG),--log "$(LOG)") $(if $(SERVE),--serve)
 
 .PHONY: test
-test: $(VENV)/.dev ## run every test but the long fault runs
-	@$(BIN)/python -m pytest -m "not faults" -n $(TEST_WORKERS) --dist loadfile
+test: $(VENV)/.dev ## run every test but those of faults, the stack and the browser
+	@$(BIN)/python -m pytest -m "not faults and not stack and not browser" -n $(TEST_WORKERS) --dist loadfile
 
 .PHONY: test-faults
 test-faults: $(VENV)/.dev ## kill, stop and starve processes; takes minutes
 	@$(BIN)/python -m pytest -m faults
+
+.PHONY: test-browser
+test-browser: $(VENV)/.dev ## the page in a real Chromium, with axe
+	@$(BIN)/python -m pytest -m browser
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## take the screenshots of docs/page.md anew; needs Chromium
+	@$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy --strict, and the direction of imports

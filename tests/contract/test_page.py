@@ -34,7 +34,7 @@ PARTS = (
     "/audit",
     "/tripwire?domain=WHOLESALE&metric=contract_rate",
 )
-WIRE = {"domain": "WHOLESALE", "metric": "contract_rate"}
+WIRE: dict[str, Any] = {"domain": "WHOLESALE", "metric": "contract_rate"}
 POLICY = {
     "mode": "confirmed", "window_events": "40", "baseline_events": "200", "min_events_to_enforce": "50",
     "max_drop_percent": "15", "false_trips": "0.01", "action": "NOTIFY", "throttle_ladder": "0.5, 0",
