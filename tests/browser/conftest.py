@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
 
 from golive import database, tokens
 from tests.browser.chromium import FLAGS, find
 from tests.support import scene
 from tests.support.service import bearer, golive_serve
-
-BROWSER = pytest.mark.browser
 
 _WATCH = """
 window.reports = [];
@@ -112,12 +110,17 @@ def visitor(context: BrowserContext, site: Site) -> Visitor:
     """Somebody who is not signed in yet."""
     context.add_init_script(_WATCH)
     made = Visitor(context.new_page(), site)
-    made.page.on(
-        "console", lambda said: made.errors.append(said.text) if said.type in ("error", "warning") else None
-    )
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            made.errors.append(message.text)
+
+    def asked(dialog: Dialog) -> None:
+        made.errors.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    made.page.on("console", said)
+    made.page.on("dialog", asked)
     made.page.on("pageerror", lambda error: made.errors.append(str(error)))
     made.page.on("requestfailed", lambda lost: made.errors.append(f"{lost.url}: {lost.failure}"))
-    made.page.on(
-        "dialog", lambda dialog: (made.errors.append(f"a dialog: {dialog.message}"), dialog.dismiss())
-    )
     return made
