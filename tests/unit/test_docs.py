@@ -22,6 +22,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *ROOT.glob("examp
 
 COMMANDS = (
     "db upgrade",
+    "db maintain",
     "import",
     "replay",
     "kpi summary",
@@ -41,7 +42,7 @@ COMMANDS = (
     "token revoke",
 )
 
-NO_SETTING = {settings.TOKEN}
+NO_SETTING = {settings.TOKEN, settings.RETENTION_DAYS}
 """Variables of the command line alone."""
 
 PIPELINE_VARIABLES = {settings.DATABASE_URL} | {
