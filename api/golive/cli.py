@@ -10,6 +10,7 @@ from golive.commands import (
     backtesting,
     db,
     evaluating,
+    exporting,
     importing,
     kill_switch,
     kpi,
@@ -42,6 +43,7 @@ app.command("rearm")(rearming.rearm)
 app.command("backtest")(backtesting.backtest)
 app.command("review")(review.review)
 app.command("import")(importing.import_log)
+app.command("export")(exporting.export_events)
 app.command("replay")(replaying.replay_log)
 
 

@@ -24,6 +24,7 @@ COMMANDS = (
     "db upgrade",
     "db maintain",
     "import",
+    "export",
     "replay",
     "kpi summary",
     "kpi correlation",
