@@ -54,7 +54,7 @@ def _switches(board: dashboard.Dashboard) -> None:
             "Kill switch",
             "Engaged, it beats everything: what acts in production is refused",
             f"max(golive_kill_switch_engaged{{{_JOB}}})",
-            {"0": ("clear", GREEN), "1": ("ENGAGED", RED), "NaN": ("UNKNOWN", YELLOW)},
+            {"0": ("clear", GREEN), "1": ("ENGAGED", RED)},
         )
     )
     board.with_panel(
@@ -78,7 +78,7 @@ def _switches(board: dashboard.Dashboard) -> None:
             "Alerts that fire",
             "Of golive's rules; Alertmanager decides who is told",
             "short",
-            'count(ALERTS{alertstate="firing"}) or vector(0)',
+            f'count(ALERTS{{alertstate="firing", {_JOB}}}) or vector(0)',
         ).thresholds(panels.steps((None, GREEN), (1, RED)))
     )
     board.with_panel(

@@ -32,7 +32,7 @@ def _pipeline(board: dashboard.Dashboard) -> None:
             "Delivered",
             "Events a second delivered from the spool to the store. Events in a transaction of the business "
             "go there with it, past the spool.",
-            "reqps",
+            "cps",
             panels.query(f"rate(golive_exported_events_total{{{_JOB}}}[$__rate_interval])", "{{instance}}"),
         ).min(0)
     )

@@ -48,7 +48,7 @@ def _events(board: dashboard.Dashboard) -> None:
             "Events",
             "Events a second that are true and durable, by outcome. A diamond is an event whose trace was "
             "sampled, and leads to it.",
-            "reqps",
+            "cps",
             panels.query(
                 "sum by (domain, metric, outcome) "
                 f"(rate(golive_kpi_events_total{{{_CHOSEN}}}[$__rate_interval]))",

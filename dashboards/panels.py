@@ -31,8 +31,11 @@ from grafana_foundation_sdk.models.common import (
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
+    DashboardSpecialValueMapOptions,
     DataTransformerConfig,
     DynamicConfigValue,
+    SpecialValueMap,
+    SpecialValueMatch,
     Threshold,
     ThresholdsMode,
     ValueMap,
@@ -52,6 +55,11 @@ POSTGRES: Final = DataSourceRef(type_val="grafana-postgresql-datasource", uid="g
 GREEN, YELLOW, RED, GREY = "green", "yellow", "red", "text"
 
 _HEIGHT: Final = 8
+_UNKNOWN: Final = SpecialValueMap(
+    options=DashboardSpecialValueMapOptions(
+        match=SpecialValueMatch.NULL_AND_NAN, result=ValueMappingResult(text="UNKNOWN", color=YELLOW)
+    )
+)
 
 
 def board(uid: str, title: str, description: str, *, since: str = "now-6h") -> dashboard.Dashboard:
@@ -79,7 +87,7 @@ def board(uid: str, title: str, description: str, *, since: str = "now-6h") -> d
 
 
 def choice(name: str, label: str, description: str, query: str) -> dashboard.QueryVariable:
-    """Return a variable of values Prometheus knows: one, several or all."""
+    """Return a variable of values Prometheus knows: one, several or all of them."""
     return (
         dashboard.QueryVariable(name)
         .label(label)
@@ -90,7 +98,6 @@ def choice(name: str, label: str, description: str, query: str) -> dashboard.Que
         .sort(VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".*")
     )
 
 
@@ -193,7 +200,7 @@ def figure(
 def switch(
     title: str, description: str, expression: str, words: dict[str, tuple[str, str]], *, span: int = 4
 ) -> stat.Panel:
-    """Return a panel that says in a word, on its colour, what a figure means.
+    """Return a panel that says in a word, on its colour, what the latest figure means; NaN and none: unknown.
 
     Args:
         words: Of each value, as text, the word and the colour.
@@ -202,7 +209,8 @@ def switch(
         figure(title, description, "none", expression, span=span)
         .graph_mode(BigValueGraphMode.NONE)
         .color_mode(BigValueColorMode.BACKGROUND)
-        .mappings(meaning(words))
+        .reduce_options(common.ReduceDataOptions().calcs(["last"]))
+        .mappings([*meaning(words), _UNKNOWN])
     )
 
 

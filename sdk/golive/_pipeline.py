@@ -27,6 +27,7 @@ from golive.settings import Settings
 from golive.shared_account import SharedAccount
 from golive.spool import Closed, NoRoom, Spool
 from golive.stores import open_store
+from golive.taken import Taken
 from golive.telemetry import Telemetry
 from golive.transactions import HeldEvents
 
@@ -76,6 +77,7 @@ class Pipeline:
         self._store.on_rejected = self._put_aside
         self._spool = _open_spool(settings, database.store_key(url))
         self._shared = SharedAccount(account, self._spool.folder.path)
+        self._taken = Taken()
         self.telemetry = Telemetry(
             account,
             pipeline.backlog,
@@ -132,6 +134,21 @@ class Pipeline:
         for event, tally in zip(events, tallies, strict=True):
             self._record_duration(event, tally)
         self.drain.notify()
+
+    def record_once(self, events: Sequence[KpiEvent]) -> int:
+        """Record those of the events that are new, all or none; return how many.
+
+        Raises:
+            SpoolFull: There is no room; none was recorded.
+        """
+        lacking = self._lacking(self._taken.new(events))
+        # Held until they are durable: who sends the same at the same time must not be told so too early.
+        with self._taken.lock:
+            fresh = self._taken.new(lacking)
+            if fresh:
+                self.record_all(fresh)
+                self._taken.add(fresh)
+        return len(fresh)
 
     def insert(self, session: Session, held: Sequence[KpiEvent]) -> bool:
         try:
@@ -203,9 +220,7 @@ class Pipeline:
             retired = retire(self._spool.folder.path, find, self.settings.max_series)
             self._spool.close(remove=retired and self.drain.own_pending() == 0)
         self._store.shutdown()
-        for provider in self._providers:
-            if provider is not None:
-                provider.force_flush()  # type: ignore[union-attr]
+        self._providers.close(self.settings.shutdown_seconds)
 
     def abandon_in_child(self) -> None:
         """Let go of the parent's spools after a fork, touching nothing else of the parent's."""
@@ -229,6 +244,16 @@ class Pipeline:
             return
         self._record_duration(event, tally)
         self.drain.notify()
+
+    def _lacking(self, events: Sequence[KpiEvent]) -> Sequence[KpiEvent]:
+        """Return those of the events the store lacks; all of them where it cannot be asked."""
+        if not events or self.drain.failing:
+            return events
+        try:
+            return self._store.lacking(events)
+        except Exception as error:  # its driver raises what it likes; a row is written once in any case
+            _log.debug("the store could not be asked for events that may be there: %s", type(error).__name__)
+            return events
 
     def _append(self, line: bytes, event: KpiEvent) -> Tally:
         """Spool and count an event as one; return what it counts under."""

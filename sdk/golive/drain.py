@@ -104,6 +104,11 @@ class Drain:
         oldest = self._oldest_ns
         return max(time.time_ns() - oldest, 0) / 1e9 if oldest and self.pending() else 0.0
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last delivery failed."""
+        return self._failures > 0
+
     def flush(self, timeout_s: float) -> bool:
         """Deliver everything now; return whether nothing is left. Never raises."""
         deadline = time.monotonic() + timeout_s

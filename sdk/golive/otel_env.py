@@ -5,6 +5,8 @@ They are golive's own and never become the global ones, so that an application m
 
 import logging
 import os
+import threading
+import time
 from typing import Any, Literal, NamedTuple
 
 from opentelemetry import metrics, trace
@@ -22,6 +24,33 @@ class Providers(NamedTuple):
     tracer: trace.TracerProvider | None = None
     meter: metrics.MeterProvider | None = None
     logger: otel_logs.LoggerProvider | None = None
+
+    def close(self, timeout_s: float) -> None:
+        """Send what they still hold, for so long at most, and end them.
+
+        In threads, for an exporter whose receiver is away takes ten seconds for each batch, whatever the
+        timeout its provider is given.
+        """
+        deadline = time.monotonic() + timeout_s
+        ending = [
+            threading.Thread(target=_shut_down, args=(provider,), name="golive-otlp-end", daemon=True)
+            for provider in self
+            if provider is not None
+        ]
+        try:
+            for thread in ending:
+                thread.start()
+        except RuntimeError:
+            return  # the interpreter is ending, and starts no threads any more
+        for thread in ending:
+            thread.join(max(deadline - time.monotonic(), 0.0))
+
+
+def _shut_down(provider: Any) -> None:
+    try:
+        provider.shutdown()
+    except Exception as error:  # an exporter's own; telemetry only (E6)
+        _log.warning("telemetry may be missing: %s", type(error).__name__)
 
 
 def providers_from_environment() -> Providers:
@@ -79,7 +108,7 @@ def _tracer_provider(exporters: list[Any]) -> trace.TracerProvider:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider()
+    provider = TracerProvider(shutdown_on_exit=False)  # the pipeline does, within its time
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter()))
     return provider
@@ -93,11 +122,11 @@ def _meter_provider(exporters: list[Any]) -> metrics.MeterProvider:
         made = exporter()
         return made if isinstance(made, MetricReader) else PeriodicExportingMetricReader(made)
 
-    return MeterProvider([reader(exporter) for exporter in exporters])
+    return MeterProvider([reader(exporter) for exporter in exporters], shutdown_on_exit=False)
 
 
 def _logger_provider(exporters: list[Any]) -> otel_logs.LoggerProvider:
-    provider = otel_logs.SdkLoggerProvider()
+    provider = otel_logs.SdkLoggerProvider(shutdown_on_exit=False)
     for exporter in exporters:
         provider.add_log_record_processor(otel_logs.BatchLogRecordProcessor(exporter()))
     return provider

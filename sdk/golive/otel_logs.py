@@ -29,6 +29,7 @@ from golive import names
 from golive.events import KpiEvent
 
 __all__ = [
+    "SUCCESS_OF",
     "BatchLogRecordProcessor",
     "InMemoryLogRecordExporter",
     "LogRecord",
@@ -49,7 +50,8 @@ __all__ = [
 
 _SCOPE = InstrumentationScope(names.SCOPE)
 _EMPTY_RESOURCE = Resource({})
-_SUCCESS_OF = {names.SUCCESS: True, names.FAILURE: False, names.VALUE_OUTCOME: None, names.CANCELLED: None}
+SUCCESS_OF = {names.SUCCESS: True, names.FAILURE: False, names.VALUE_OUTCOME: None, names.CANCELLED: None}
+"""The success flag of each outcome."""
 
 
 def to_record(event: KpiEvent) -> LogRecord:
@@ -110,7 +112,7 @@ def from_record(readable: ReadableLogRecord) -> KpiEvent | None:
         emitter=attributes[names.EMITTER],
         domain=attributes[names.DOMAIN],
         metric=attributes[names.METRIC],
-        success=_SUCCESS_OF[attributes[names.OUTCOME]],
+        success=SUCCESS_OF[attributes[names.OUTCOME]],
         value=get(names.VALUE),
         actor=get(names.ACTOR),
         correlation_id=get(names.CORRELATION_ID),

@@ -37,6 +37,9 @@ class EventStore(Protocol):
     def find(self, ids: Sequence[int]) -> list[KpiEvent]:
         """Return those of the events with these ids that are in the store; may block, and raise."""
 
+    def lacking(self, events: Sequence[KpiEvent]) -> list[KpiEvent]:
+        """Return those of the events that are not in the store; waits two seconds at most, and may raise."""
+
     def shutdown(self) -> None:
         """Close the connections to the store."""
 

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from golive import database, go_live, governance, pipeline
+from golive import database, go_live, governance, names, pipeline
 from golive.exporters.prometheus import KpiCollector, render
 from golive.heimdall import heimdall_sandbox_trial
 from golive.kpi import kpi_fail, kpi_success, kpi_timed_step, kpi_value
@@ -85,6 +85,13 @@ def test_the_metrics_are_those_of_the_design_and_agree_with_opentelemetrys(goliv
     assert promtool_problems(scraped()) == ""
 
 
+def test_every_reason_to_discard_is_there_from_the_start_at_zero(golive: Golive) -> None:
+    # An increase is seen only in a series that was there before it.
+    found = samples(scraped())
+    for reason in names.DISCARDS:
+        assert found[f'golive_discarded_events_total{{"reason": "{reason}"}}'] == 0
+
+
 def test_every_discarded_event_shows_with_its_reason(golive: Golive) -> None:
     from sqlalchemy.orm import Session
 
@@ -143,6 +150,7 @@ def test_the_whole_of_metrics_is_clean_and_complete(client: httpx.Client) -> Non
         "golive_runbook_check_ok",
         "golive_runbook_ok_to_enable_go_live",
         "golive_runbook_evaluated_timestamp_seconds",
+        "golive_evaluation_duration_seconds",
         "golive_go_live_enabled",
         "golive_kill_switch_engaged",
         "golive_spool_events",

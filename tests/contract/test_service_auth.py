@@ -33,6 +33,7 @@ PAGE = {route.path for route in page.routes()}
 
 NEEDED = {
     "/api/governance/regression/kpi": "ingest",
+    "/v1/logs": "ingest",
     "/api/governance/runbook/gate/flagger": "read",  # a POST because Flagger posts; it only reads
 }
 """What a mutating route needs that needs no `operate`."""
@@ -98,7 +99,8 @@ def test_every_mutating_route_is_refused_without_a_fitting_token(
                     answer = client.request(method, url_of(path), content=content, headers=JSON | headers)
                     assert answer.status_code == 401, (method, path, headers)
                     assert answer.headers["www-authenticate"].startswith("Bearer")
-                    assert answer.headers["content-type"] == "application/problem+json"
+                    form = "application/json" if path == "/v1/logs" else "application/problem+json"
+                    assert answer.headers["content-type"] == form
             for scope in {"read", "ingest", "operate"} - {NEEDED.get(path, "operate")}:
                 answer = client.request(method, url_of(path), json={"reason": "x"}, headers=small[scope])
                 assert answer.status_code == 403, (method, path, scope)
@@ -254,7 +256,7 @@ def test_while_the_store_is_away_a_known_token_still_reads_and_never_operates(
             engage = client.post(
                 "/api/governance/go-live/kill-switch/engage", json={"reason": "x"}, headers=known
             )
-            assert engage.status_code in (403, 503)
+            assert engage.status_code == 503  # may be it may: try again
             proxy.mode = "pass"
             wait_until(
                 lambda: (

@@ -1,10 +1,14 @@
 """From a cause to the webhook and back, through a real Prometheus and a real Alertmanager."""
 
+import datetime as dt
+import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.service import wait_until
@@ -82,6 +86,34 @@ def release(stack: Stack) -> None:
     post(stack, f"{GO_LIVE}/kill-switch/release", reason="mended", version=version)
 
 
+def follows(alert: str, **labels: str) -> dict[str, dict[str, str]]:
+    return {"labels": {"alertname": alert, "job": "other"} | labels}
+
+
+# What silences an alert, the alert it silences, and one that is told all the same.
+INHIBITED = [
+    (
+        follows("GoliveDown"),
+        follows("RunbookEvaluationStale", severity="warning"),
+        follows("SpoolBacklog", severity="warning"),
+    ),
+    (
+        follows("KillSwitchEngaged"),
+        follows("RunbookBlocked", check="kill_switch_clear"),
+        follows("RunbookBlocked", check="env_sanity"),
+    ),
+    (
+        follows("KillSwitchEngaged"),
+        follows("KpiSuccessRateDrop", domain="A", metric="m"),
+        follows("TripwireTriggered", domain="A", metric="n"),
+    ),
+    (
+        follows("TripwireTriggered", domain="B", metric="m"),
+        follows("KpiSuccessRateDrop", domain="B", metric="m"),
+        follows("RiskCapNearlyUsed", engine="B"),
+    ),
+]
+
 CAUSES: dict[str, tuple[dict[str, str], Callable[[Stack], None], Callable[[Stack], None]]] = {
     "RunbookBlocked": ({"check": "risk_policies_present"}, fail_a_check, mend_the_check),
     "KillSwitchEngaged": ({}, engage, release),
@@ -135,3 +167,32 @@ def test_each_cause_reaches_the_webhook_and_so_does_its_mend(
         assert found is not None
         assert found["receiver"] == "on-call"
         assert found["runbook_url"] == f"docs/alerts.md#{alert.lower()}"
+
+
+@pytest.mark.parametrize(("cause", "silenced", "told_all_the_same"), INHIBITED)
+def test_what_follows_from_an_alert_is_silenced_and_nothing_else(
+    stack: Stack, cause: dict[str, Any], silenced: dict[str, Any], told_all_the_same: dict[str, Any]
+) -> None:
+    api = f"{stack.alertmanager}/api/v2/alerts"
+    httpx.post(api, json=[cause, silenced, told_all_the_same], timeout=10).raise_for_status()
+
+    def states() -> dict[str, str]:
+        found = httpx.get(api, timeout=10).json()
+        return {json.dumps(each["labels"], sort_keys=True): each["status"]["state"] for each in found}
+
+    def state(alert: dict[str, Any]) -> str | None:
+        return states().get(json.dumps(alert["labels"], sort_keys=True))
+
+    wait_until(lambda: state(silenced) == "suppressed", 60)
+    assert state(cause) == "active"
+    assert state(told_all_the_same) == "active"
+    ended = {"endsAt": dt.datetime.now(dt.UTC).isoformat()}
+    resolved = [alert | ended for alert in (cause, silenced, told_all_the_same)]
+    httpx.post(api, json=resolved, timeout=10).raise_for_status()
+
+
+@pytest.mark.parametrize(("severity", "receiver"), [("critical", "on-call"), ("warning", "team")])
+def test_the_receiver_follows_from_the_severity(stack: Stack, severity: str, receiver: str) -> None:
+    command = ["amtool", "config", "routes", "test", f"--config.file={stack.folder / 'alertmanager.yml'}"]
+    done = subprocess.run([*command, f"severity={severity}"], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == receiver, done.stderr

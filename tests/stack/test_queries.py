@@ -84,6 +84,8 @@ def busy(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
     with stack.program("golive.cli", "replay", log, "--speed", "1"), stack.program("deploy.load", "20"):
         # Two samples are there for each rate, and the rules have looked at them.
         wait_until(lambda: not missing_rules(stack), 120)
+        replayed = 'rate(golive_kpi_events_total{domain="OFFERS", outcome="success"}[1m]) > 0'
+        wait_until(lambda: stack.prometheus.query(replayed), 60)
         yield stack
 
 
@@ -167,19 +169,17 @@ def metrics(stack: Stack) -> set[str]:
     return set(re.findall(r"^(golive_\w+)(?=[{ ])", text, re.MULTILINE))
 
 
-def test_an_exemplar_leads_to_the_trace_of_a_row(busy: Stack) -> None:
-    found: list[str] = []
-
-    def exemplars() -> bool:
-        series = busy.prometheus.exemplars('golive_kpi_step_duration_seconds_bucket{metric="algorithm_run"}')
-        found[:] = [each["labels"]["trace_id"] for one in series for each in one["exemplars"]]
-        return bool(found)
-
-    wait_until(exemplars, 60)
-    with busy.connect() as connection:
-        rows = connection.execute("SELECT count(*) FROM kpi_event WHERE trace_id = %s", [found[0]]).fetchone()
-    assert rows is not None
-    assert rows[0] >= 1
+def test_the_exemplars_of_a_panel_lead_to_the_traces_of_rows(busy: Stack) -> None:
+    with_exemplars = [target["expr"] for _, target in panels() if target.get("exemplar")]
+    assert len(with_exemplars) == 2
+    for expression in with_exemplars:
+        query = filled_in(expression, __rate_interval="1m")
+        wait_until(lambda query=query: busy.prometheus.exemplars(query), 60)
+        [first, *_] = busy.prometheus.exemplars(query)
+        trace_id = first["exemplars"][0]["labels"]["trace_id"]
+        with busy.connect() as connection:
+            found = connection.execute("SELECT id FROM kpi_event WHERE trace_id = %s", [trace_id])
+            assert found.fetchone() is not None, query
 
 
 def test_the_correlation_dashboard_reads_an_id_as_the_role_of_grafana(busy: Stack) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from golive import audit, pipeline, regression
 from golive.api import page, problems
 from golive.api.control import Control, build_control
-from golive.api.routers import go_live, heimdall, kpi, operations, risk, runbook
+from golive.api.routers import go_live, heimdall, kpi, operations, otlp, risk, runbook
 from golive.api.routers import regression as regression_router
 from golive.asgi import CorrelationMiddleware
 from golive.errors import GoliveError
@@ -77,6 +77,7 @@ def create_app(database_url: str | None = None, settings: ServiceSettings | None
     app.state.golive = control
     app.include_router(router, prefix="/api")
     app.include_router(operations.router)
+    app.include_router(otlp.router)
     app.router.routes.extend(page.routes())
     app.add_middleware(CorrelationMiddleware)
     problems.install(app)

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from golive import sessions, tokens
 from golive.api.limits import Limits
 from golive.api.oidc import Issuer, IssuerUnavailable
-from golive.api.problems import Problem
+from golive.api.problems import Problem, unavailable
 from golive.governance import ACTOR_MAX
 from golive.settings import ServiceSettings
 
@@ -40,10 +40,12 @@ class Principal(NamedTuple):
     Attributes:
         name: `token:<name>`, `oidc:<subject>` or `anonymous`; the `changed_by` of what they change.
         scopes: What they may do.
+        reduced: Whether they may have more scopes, which cannot be known now.
     """
 
     name: str
     scopes: frozenset[str]
+    reduced: bool = False
 
 
 ANONYMOUS: Final = Principal("anonymous", frozenset())
@@ -124,7 +126,7 @@ class Authenticator:
             reading = known.scopes & {"read"} if known is not None else None
             if known is None or not reading:
                 raise
-            return known._replace(scopes=reading)
+            return known._replace(scopes=reading, reduced=True)
         if found is None:
             self._forget(key)
             self._limits.note_failure(address)
@@ -223,6 +225,8 @@ class Requirement:
             raise unauthorized("Send a token: Authorization: Bearer …")
         control.limits.admit(address if principal is ANONYMOUS else principal.name)
         if not open_to_all and self.scope not in principal.scopes:
+            if principal.reduced:
+                raise unavailable("Whether the token may do this cannot be known now.")
             raise Problem(
                 403,
                 "Too small a scope",

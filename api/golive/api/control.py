@@ -26,6 +26,7 @@ ANSWER_WAIT_S = 11.0
 _THREADS = 16
 """For scrapes, apart from the threads that slow requests may use up."""
 _SWITCH_THREADS = 4
+_OTLP_THREADS = 2
 _PAGE_THREADS = 4
 _READINESS_INTERVAL_S = 1.0
 _SCRAPE_MARGIN = 0.8
@@ -58,6 +59,8 @@ class Control:
     """For the overview, which may read for seconds: however many look, nothing else waits."""
     backtest_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     """One backtest keeps a core busy for seconds."""
+    otlp_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_OTLP_THREADS))
+    """The smallest body of OTLP takes sixty times its size while it is read."""
 
     async def evaluation(self, *, afresh: bool = False) -> Evaluation[Runbook]:
         """Return the runbook, not older than its interval; begun from now on if `afresh`."""

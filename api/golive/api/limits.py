@@ -24,7 +24,7 @@ class Limits:
     """The bounds of one service, counted in this process."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._max_body_bytes = settings.max_body_bytes
+        self.max_body_bytes = settings.max_body_bytes
         self._requests = RateLimitItemPerMinute(settings.requests_per_minute)
         self._failures = RateLimitItemPerMinute(FAILURES_PER_MINUTE)
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
@@ -49,15 +49,24 @@ class Limits:
         Raises:
             Problem: 413 or 415 if its headers tell already; 408 or 413 when the body is read.
         """
-        declared = request.headers.get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > self._max_body_bytes:
-            raise self._too_large()
-        if declared != "0" or "transfer-encoding" in request.headers:
-            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        bounded = self.bound_size(request)
+        if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+            media_type = media_type_of(request)
             if form and media_type != FORM:
                 raise Problem(415, "The body is no form", f"Send it with Content-Type: {FORM}.")
             if not form and media_type != "application/json" and not media_type.endswith("+json"):
                 raise Problem(415, "The body is no JSON", "Send it with Content-Type: application/json.")
+        return bounded
+
+    def bound_size(self, request: Request) -> Request:
+        """Return the request with a body that has to come in time and within its bound.
+
+        Raises:
+            Problem: 413 if its headers tell already; 408 or 413 when the body is read.
+        """
+        declared = request.headers.get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > self.max_body_bytes:
+            raise self.too_large()
         return Request(request.scope, self._bounded(request.receive))
 
     def _bounded(self, receive: Callable[[], Awaitable[Message]]) -> Callable[[], Awaitable[Message]]:
@@ -75,17 +84,23 @@ class Limits:
                 raise Problem(408, "The body came too slowly", headers={"Connection": "close"}) from None
             size += len(message.get("body", b""))
             complete = not message.get("more_body", False)
-            if size > self._max_body_bytes:
-                raise self._too_large()
+            if size > self.max_body_bytes:
+                raise self.too_large()
             return message
 
         return bounded
 
-    def _too_large(self) -> Problem:
-        detail = f"At most {self._max_body_bytes} bytes are read."
+    def too_large(self) -> Problem:
+        """Return the refusal of a body that is over its bound."""
+        detail = f"At most {self.max_body_bytes} bytes are read."
         return Problem(413, "The body is too large", detail, {"Connection": "close"})
 
     def _too_many(self, limit: RateLimitItem, *identifiers: str) -> Problem:
         reset = self._limiter.get_window_stats(limit, *identifiers).reset_time
         wait_s = max(int(reset - time.time()) + 1, 1)
         return Problem(429, "Too many requests", f"Try again in {wait_s} s.", {"Retry-After": str(wait_s)})
+
+
+def media_type_of(request: Request) -> str:
+    """Return the media type of the body, without its parameters; empty if none is given."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -180,16 +180,16 @@ def problem_of(error: Exception) -> Problem:
         case NotRestorable():
             return Problem(409, "The throttle cannot be restored", str(error))
         case SpoolFull():
-            return _unavailable("The events cannot be kept now; nothing was recorded.")
+            return unavailable("The events cannot be kept now; nothing was recorded.")
         case SchemaError():
             _log.warning("a request could not be answered: %s", error)
-            return _unavailable(
+            return unavailable(
                 "golive's tables are missing, older (golive db upgrade) or damaged; see its log."
             )
         case SQLAlchemyError():
             # The cause may hold values and addresses: it is for the log.
             _log.warning("a request could not be answered: %s", _in_one_line(error))
-            return _unavailable("The store cannot be reached, takes no change, or does not answer in time.")
+            return unavailable("The store cannot be reached, takes no change, or does not answer in time.")
         case HTTPException():
             # A body that is no text: FastAPI's word for what is a 422 elsewhere.
             status = 422 if error.status_code == 400 else error.status_code
@@ -211,19 +211,21 @@ def install(app: FastAPI) -> None:
 
 def answering(
     handler: Callable[[Request], Coroutine[Any, Any, Response]],
+    refuse: Callable[[Request, Problem], Response] = lambda _, problem: problem.response(),
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    """Return a handler that answers every error of `handler` with problem details."""
+    """Return a handler that answers every error of `handler`, by default with problem details."""
 
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
         except Exception as error:
-            return problem_of(error).response()
+            return refuse(request, problem_of(error))
 
     return answer
 
 
-def _unavailable(detail: str) -> Problem:
+def unavailable(detail: str) -> Problem:
+    """Return a 503 that says when to try again."""
     return Problem(503, "Not available now", detail, {"Retry-After": _RETRY_AFTER_S})
 
 

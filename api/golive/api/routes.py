@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from golive.api.auth import Requirement
 from golive.api.control import control_of
-from golive.api.problems import answering
+from golive.api.problems import Problem, answering
 from golive.api.production import MARK, OBSERVE_ONLY
 
 
@@ -33,7 +33,12 @@ class GateRoute(APIRoute):
                     request = control.limits.bound_body(request)
             return await handler(request)
 
-        return answering(guarded)
+        return answering(guarded, self.refuse)
+
+    @staticmethod
+    def refuse(_: Request, problem: Problem) -> Response:
+        """Return the answer to a request that met an error."""
+        return problem.response()
 
 
 setattr(GateRoute, MARK, OBSERVE_ONLY)

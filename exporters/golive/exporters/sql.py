@@ -39,6 +39,7 @@ _RECHECK_S = 5.0
 _READ_ONLY_TRANSACTION = "25006"
 _UNIQUE_VIOLATION = "23505"
 _SQLITE_TAKEN = ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "SQLITE_CONSTRAINT_UNIQUE")
+_ASKING_S = 2.0
 _MAX_PROBES = 64
 _MAX_RACES = 20
 
@@ -59,6 +60,7 @@ class SqlLogRecordExporter(LogRecordExporter):
     def __init__(self, database_url: str | URL) -> None:
         self._url = database.normalise_url(database_url)
         self._engine: Engine = database.create_store_engine(self._url)
+        self._asking: Engine | None = None
         self._rows: SqliteRows | PostgresRows | None = None
         self._opening = threading.Lock()
         self._recheck_at = 0.0
@@ -144,6 +146,35 @@ class SqlLogRecordExporter(LogRecordExporter):
         with self._engine.connect() as connection:
             return [event_of(row) for row in statements.select(connection, ids).values()]
 
+    def lacking(self, events: Sequence[KpiEvent]) -> list[KpiEvent]:
+        """Return those of the events that are not in the store, under no id they may have got there.
+
+        Waits two seconds at most.
+
+        Raises:
+            SchemaError: The database has no golive tables, or old ones.
+            sqlalchemy.exc.DBAPIError: The database cannot be read.
+        """
+        statements = self._rows or self._statements()
+        lacking: set[int] = set()
+        asked = dict(enumerate(map(row_of, events)))
+        with self._opening:
+            if self._asking is None:
+                self._asking = database.create_store_engine(self._url, deadline_s=_ASKING_S)
+        with self._asking.connect() as connection:
+            for _ in range(_MAX_PROBES):
+                there = statements.select(connection, {row.id for row in asked.values()})
+                lacking.update(index for index, row in asked.items() if row.id not in there)
+                # Another event has its id: it may be there under the next one.
+                asked = {
+                    index: _moved(row)
+                    for index, row in asked.items()
+                    if row.id in there and not there[row.id].is_same_event(row)
+                }
+                if not asked:
+                    break
+        return [event for index, event in enumerate(events) if index in lacking or index in asked]
+
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Nothing is buffered here: what `export` took is in the store."""
         return True
@@ -152,6 +183,8 @@ class SqlLogRecordExporter(LogRecordExporter):
         """Evaluate the tripwires whose turn it is, and close the connections."""
         if self._tripwires is not None:
             self._tripwires.stop()
+        if self._asking is not None:
+            self._asking.dispose()
         self._engine.dispose()
 
     def _write(self, rows: Callable[[], Iterable[Row]]) -> int:

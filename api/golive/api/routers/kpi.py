@@ -91,7 +91,7 @@ def summarise(
     return Summary(metrics=[MetricSummaryView.model_validate(metric) for metric in found])
 
 
-@router.get("/kpi/correlations/{correlation_id}", dependencies=[MAY_READ])
+@router.get("/kpi/correlations/{correlation_id:path}", dependencies=[MAY_READ])
 def show_timeline(
     control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128, pattern=_TEXT)]
 ) -> Timeline:
