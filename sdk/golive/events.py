@@ -96,11 +96,11 @@ def _is_possible(event: KpiEvent) -> bool:
 
 
 def _is_whole(number: object) -> bool:
-    return number.__class__ is int and 0 <= number < 1 << 63  # type: ignore[operator]
+    return number.__class__ is int and 0 <= number < 1 << 63
 
 
 def _is_finite(number: object) -> bool:
-    return number.__class__ is float and math.isfinite(number)  # type: ignore[arg-type]
+    return number.__class__ is float and math.isfinite(number)
 
 
 _quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
