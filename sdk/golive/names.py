@@ -63,3 +63,6 @@ LOSSES: Final = (DISCARD_SPOOL_FULL, DISCARD_DISK, DISCARD_CORRUPT, DISCARD_REJE
 """Reasons that cost a true event its row; the others say that it never became true."""
 
 CORRELATION_HEADER: Final = "X-Correlation-ID"
+
+CLOSING_CONSTRAINT: Final = "golive_closing"
+"""On a partition of `kpi_event` while its end is being proved: an event from after it waits until it is."""
