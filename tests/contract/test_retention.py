@@ -66,7 +66,7 @@ def test_without_a_retention_nothing_goes(store: str, business: Engine) -> None:
 def test_what_happened_and_was_recorded_too_long_ago_goes(store: str, business: Engine) -> None:
     write(store, *spread(5_000, 100))
     done = maintain(normalise_url(store), retention_days=30, now=NOW)
-    assert done == (NOW - 30 * DAY, 3_500, 0)
+    assert done[:3] == (NOW - 30 * DAY, 3_500, 0)
     assert left(business) == [str(number) for number in range(3_500, 5_000)]
     assert maintain(normalise_url(store), retention_days=30, now=NOW).events_deleted == 0
 
@@ -100,7 +100,7 @@ def test_what_a_tripwire_reads_stays(store: str, business: Engine) -> None:
 def test_of_a_stream_with_fewer_events_all_stay(store: str, business: Engine) -> None:
     regression.upsert_policy(store, domain="W", metric="sent", actor="t", reason="t")
     write(store, event(1, NOW - 9_000 * DAY))
-    assert maintain(normalise_url(store), retention_days=1, now=NOW) == (NOW - DAY, 0, 1)
+    assert maintain(normalise_url(store), retention_days=1, now=NOW)[:3] == (NOW - DAY, 0, 1)
     assert left(business) == ["1"]
 
 

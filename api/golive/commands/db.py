@@ -51,13 +51,18 @@ def maintain(
             help="For how many days events are kept. Default: GOLIVE_RETENTION_DAYS, else for ever.",
         ),
     ] = None,
+    partition: Annotated[
+        bool,
+        typer.Option("--partition", help="Make the table a partitioned one, a month each; on PostgreSQL."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     output: FormatOption = Format.table,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Delete events that are too old, but for those a tripwire reads. Other tables are never touched.
+    """Delete events that are too old, but for those a tripwire reads; make and drop partitions.
 
-    While events are written and read; safe by several machines at once, and when it is interrupted.
+    While events are written and read; safe by several machines at once, and when it is interrupted. Other
+    tables are never touched.
     """
     from golive import settings
     from golive.maintenance.maintaining import maintain as run
@@ -67,7 +72,7 @@ def maintain(
         if retention_days is None:
             retention_days = settings.retention_days_from_environment()
         try:
-            done = run(url, retention_days=retention_days, dry_run=dry_run)
+            done = run(url, retention_days=retention_days, partition=partition, dry_run=dry_run)
         except KeyboardInterrupt:
             typer.echo("stopped: run it again to do the rest", err=True)
             raise typer.Exit(INTERRUPTED) from None
@@ -84,12 +89,20 @@ def _as_json(store: str, done: "Maintained", dry_run: bool) -> dict[str, object]
 
 def _show(store: str, done: "Maintained", dry_run: bool) -> None:
     on = console()
+    would = "would be " if dry_run else ""
+    if done.busy:
+        on.print(f"nothing was done, for another one is maintaining {store}", soft_wrap=True)
+        return
+    if done.partitioned:
+        on.print(f"kpi_event {would or 'is now '}partitioned by months")
+    for verb, names in (("made", done.partitions_made), ("dropped", done.partitions_dropped)):
+        for name in names:
+            on.print(f"{would}{verb}: {name}")
     if done.before is None:
         on.print(f"events are kept for ever, for no retention is set: {store}", soft_wrap=True)
         return
-    deleted = "would be deleted" if dry_run else "deleted"
     on.print(
-        f"{done.events_deleted:,} events from before {done.before:%Y-%m-%d %H:%M} UTC {deleted}, "
+        f"{done.events_deleted:,} events from before {done.before:%Y-%m-%d %H:%M} UTC {would}deleted, "
         f"{done.events_kept:,} older ones kept for the tripwires that read them: {store}",
         soft_wrap=True,
     )

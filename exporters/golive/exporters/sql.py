@@ -284,8 +284,11 @@ class SqlLogRecordExporter(LogRecordExporter):
     def _is_refused(self, error: Exception) -> bool:
         """Return whether the database will never take a row: for a value, or an operator's constraint."""
         driver = self._engine.dialect.loaded_dbapi
-        refused = isinstance(_raw(error), (driver.DataError, driver.IntegrityError))
-        return refused and not self._is_id_taken(error)
+        raw = _raw(error)
+        refused = isinstance(raw, (driver.DataError, driver.IntegrityError))
+        # That one goes by itself: a partition is being closed, and the event's clock is far ahead.
+        closing = getattr(getattr(raw, "diag", None), "constraint_name", None) == names.CLOSING_CONSTRAINT
+        return refused and not closing and not self._is_id_taken(error)
 
     def _complain(self, error: Exception) -> None:
         """Log that the store cannot be written: once for each cause, and each minute."""
