@@ -16,6 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 TEST_WORKERS ?= 2
 LOG ?=
+SERVE ?=
 
 .PHONY: help
 help: ## list the targets
@@ -54,8 +55,8 @@ $(VENV)/.clickhouse: $(VENV)/.dev
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/.demo ## run the example deal desk; with LOG=path replay that event log instead
-	@$(BIN)/python -m examples.deal_desk.demo $(if $(LOG),--log "$(LOG)")
+demo: $(VENV)/.demo ## run the example deal desk, then serve its page; with LOG=path replay that event log instead
+	@$(BIN)/python -m examples.deal_desk.demo $(if $(LOG),--log "$(LOG)") $(if $(SERVE),--serve)
 
 .PHONY: test
 test: $(VENV)/.dev ## run the tests, on SQLite and a real PostgreSQL
@@ -72,6 +73,10 @@ test-stack: $(VENV)/.dev ## with real Prometheus, Alertmanager, ClickHouse, and 
 .PHONY: test-browser
 test-browser: $(VENV)/.dev ## the control-plane page in a real Chromium
 	@$(BIN)/python -m pytest -m browser
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## take the screenshots of docs/page.md anew; needs Chromium
+	@$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff, mypy --strict, and the direction of imports

@@ -11,6 +11,7 @@ from golive.commands import (
     dashboards,
     db,
     evaluating,
+    exporting,
     importing,
     kill_switch,
     kpi,
@@ -43,6 +44,7 @@ app.command("rearm")(rearming.rearm)
 app.command("backtest")(backtesting.backtest)
 app.command("review")(review.review)
 app.command("import")(importing.import_log)
+app.command("export")(exporting.export_events)
 app.command("replay")(replaying.replay_log)
 app.command("dashboards")(dashboards.dashboards)
 

@@ -35,6 +35,7 @@ from golive import governance
 from golive.models import RiskLedgerDay
 
 DEALS_A_SECOND = 30
+PORT = 8000
 
 console = Console()
 
@@ -49,8 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["GOLIVE_SPOOL_DIR"] = str((options.folder / "spool").resolve())
     golive("db", "upgrade", url=url)
     if options.log:
-        return replay(options.log, url)
-    return deal(options.deals or round(options.seconds * DEALS_A_SECOND), options.seconds, url)
+        code = replay(options.log, url)
+    else:
+        code = deal(options.deals or round(options.seconds * DEALS_A_SECOND), options.seconds, url)
+    if options.serve or (sys.stdin.isatty() and sys.stdout.isatty()):
+        serve(url)
+    else:
+        console.print("\nThe control-plane page at http://localhost:8000/: [bold]make demo SERVE=1[/], or")
+        console.print(f"  golive serve --database-url {url}", soft_wrap=True)
+    return code
 
 
 def deal(deals: int, seconds: float, url: str) -> int:
@@ -75,6 +83,21 @@ def deal(deals: int, seconds: float, url: str) -> int:
         table.add_row(outcome, f"{count:,}")
     console.print(table)
     return check(expected_rows(driver.outcomes), stored_rows(url)) or check_risk(driver.outcomes, url)
+
+
+def serve(url: str) -> None:
+    """Serve the control-plane page on what was recorded, until Ctrl-C; reading it needs no token."""
+    port = PORT if _is_free(PORT) else _free_port()
+    console.print(f"\n[bold]The control-plane page: http://localhost:{port}/[/]  (Ctrl-C ends it)")
+    console.print("Everybody on this machine may read it. To act, sign in with this token:")
+    command = [sys.executable, "-c", "from golive.cli import main; main()", "serve", "--port", str(port)]
+    run = subprocess.Popen(  # noqa: S603 - our own words, and no shell
+        [*command, "--database-url", url], env={**os.environ, "GOLIVE_ANONYMOUS": "runbook,metrics,read"}
+    )
+    try:
+        run.wait()
+    except KeyboardInterrupt:
+        run.wait()
 
 
 def replay(log: Path, url: str) -> int:
@@ -144,9 +167,7 @@ def stored_rows(url: str) -> dict[Key, int]:
 @contextmanager
 def service(url: str) -> Iterator[str]:
     """Run the deal desk in a process of its own; yield its address, and end it by SIGTERM."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     command = [sys.executable, "-m", "uvicorn", "--factory", "examples.deal_desk.service:create_app"]
     process = subprocess.Popen(  # noqa: S603 - our own words, and no shell
         [*command, "--port", str(port), "--log-level", "warning"], env={**os.environ, "DATABASE_URL": url}
@@ -158,6 +179,18 @@ def service(url: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket()) as asking:
+        return asking.connect_ex(("127.0.0.1", port)) != 0
 
 
 def golive(*command: str, url: str, may_reject: bool = False) -> None:
@@ -190,6 +223,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--deals", type=int, help=f"how many deals to send ({DEALS_A_SECOND} a second)")
     parser.add_argument(
         "--folder", type=Path, default=Path(".demo"), help="emptied first; holds the database"
+    )
+    parser.add_argument(
+        "--serve", action="store_true", help="serve the page at the end, as is done from a terminal anyway"
     )
     return parser.parse_args(arguments)
 

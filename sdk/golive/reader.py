@@ -12,7 +12,7 @@
 import datetime as dt
 from typing import Any, NamedTuple, Protocol
 
-from golive.series import MetricSummary, Series
+from golive.series import Series
 from golive.tripwire import Observation
 
 __all__ = [
@@ -44,7 +44,7 @@ class EventReader(Protocol):
 
     def summary(
         self, since: dt.datetime | None = None, until: dt.datetime | None = None, domain: str | None = None
-    ) -> list[MetricSummary]:
+    ) -> "list[MetricSummary]":
         """Return a summary per (domain, metric), in their order, from `since` to before `until`."""
 
     def timeline(self, correlation_id: str, limit: int | None = None) -> "list[TimelineEntry]":
@@ -53,7 +53,7 @@ class EventReader(Protocol):
     def series(
         self, since: dt.datetime, until: dt.datetime, steps: int, domain: str | None = None
     ) -> list[Series]:
-        """Return every stream with events from `since` to before `until`, in their order.
+        """Return every stream with events from `since` to before `until`, by its domain and metric.
 
         Args:
             since: A whole second.
@@ -87,6 +87,28 @@ class EventReader(Protocol):
             since: After when.
             until: Before when.
         """
+
+
+class MetricSummary(NamedTuple):
+    """What happened to one (domain, metric) in a range of time."""
+
+    domain: str
+    metric: str
+    events: int
+    successes: int
+    failures: int
+    values: int
+    cancelled: int
+    value_sum: float | None
+    value_mean: float | None
+    first_at: dt.datetime
+    last_at: dt.datetime
+
+    @property
+    def success_rate(self) -> float | None:
+        """Successes of all that succeeded or failed; None if nothing did either."""
+        decided = self.successes + self.failures
+        return self.successes / decided if decided else None
 
 
 class TimelineEntry(NamedTuple):

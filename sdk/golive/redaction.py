@@ -18,16 +18,18 @@ _WORDS = {"pwd", "pw", "auth", "bearer", "jwt", "cookie", "ssn", "card", "cvv", 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NOT_ALNUM = re.compile(r"[^a-z0-9]+")
 
+# Text comes from strangers: each word is walked once and given back never (`*+`), or a few kilobytes of
+# "tokentoken" would take minutes.
 _KEY_IN_TEXT = (
-    r"[\w.-]*(?:pass(?:word|wd|phrase)|secret|token|authorization|credential|api[_-]?key|access[_-]?key"
-    r"|private[_-]?key|\bssn\b|\bpwd\b|\bcvv\b)[\w.-]*"
+    r"(?<![\w.-])(?=[\w.-]*?(?:pass(?:word|wd|phrase)|secret|token|authorization|credential|api[_-]?key"
+    r"|access[_-]?key|private[_-]?key|\bssn\b|\bpwd\b|\bcvv\b))[\w.-]++"
 )
 _IN_TEXT = re.compile(
-    rf"""(?P<key>{_KEY_IN_TEXT})(?P<sep>["']?\s*[:=]\s*)(?P<value>(?!\[redacted\])(?:(?:bearer|basic)\s+)?(?:"[^"]*"|'[^']*'|[^\s,;&"')\]}}]+))""",
+    rf"""(?P<key>{_KEY_IN_TEXT})(?P<sep>["']?\s*+[:=]\s*+)(?P<value>(?!\[redacted\])(?:(?:bearer|basic)\s++)?(?:"[^"]*"|'[^']*'|[^\s,;&"')\]}}]++))""",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@", re.IGNORECASE)
+_BEARER = re.compile(r"\b(bearer|basic)\s++[\w.~+/=-]{8,}+", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(?P<head>(?<![a-z0-9+.-])[a-z0-9+.-]++://[^\s:/@]*+):[^\s/@]++@", re.IGNORECASE)
 
 
 def add_secret_words(words: Iterable[str]) -> None:

@@ -1,70 +1,87 @@
-"""What rates over time are made of: a summary per metric, and its steps, from which a chart is drawn.
+"""What rates over time are made of: for each metric its steps, from which a chart is drawn.
 
 with readers.reading(db) as events:
     for each in events.series(since, until, steps=48):
-        each.summary.success_rate, each.steps[-1].success_rate
+        each.success_rate, each.steps[-1].events
 """
 
 import datetime as dt
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-__all__ = ["EPOCH", "MetricSummary", "Series", "Step", "series_of", "step_seconds"]
+__all__ = ["EPOCH", "Series", "Step", "mean", "rate", "series_of", "step_seconds"]
 
 EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """From which the seconds of a step are counted."""
 
 
-class MetricSummary(NamedTuple):
-    """What happened to one (domain, metric) in a range of time."""
+class Step(NamedTuple):
+    """What happened in one step of the range.
+
+    Attributes:
+        place: Which step, from 0; those without events are left out.
+        events: How many events there were.
+        decided: How many of them succeeded or failed.
+        successes: How many succeeded.
+        valued: How many carry a value.
+        value_sum: The sum of those.
+        cancelled: How many neither succeeded nor failed, and carry no value.
+    """
+
+    place: int
+    events: int
+    decided: int
+    successes: int
+    valued: int
+    value_sum: float
+    cancelled: int
+
+
+class Series(NamedTuple):
+    """A stream in the range; its figures are those of `EventReader.summary`."""
 
     domain: str
     metric: str
-    events: int
-    successes: int
-    failures: int
-    values: int
-    cancelled: int
-    value_sum: float | None
-    value_mean: float | None
-    first_at: dt.datetime
-    last_at: dt.datetime
+    steps: list[Step]
+
+    @property
+    def events(self) -> int:
+        """How many there were."""
+        return sum(step.events for step in self.steps)
+
+    @property
+    def failures(self) -> int:
+        """How many failed."""
+        return sum(step.decided - step.successes for step in self.steps)
+
+    @property
+    def cancelled(self) -> int:
+        """How many were cancelled."""
+        return sum(step.cancelled for step in self.steps)
 
     @property
     def success_rate(self) -> float | None:
         """Successes of all that succeeded or failed; None if nothing did either."""
-        decided = self.successes + self.failures
-        return self.successes / decided if decided else None
-
-
-class Step(NamedTuple):
-    """What happened in one step of the range, the first of which is 0. Steps without events are left out."""
-
-    place: int
-    events: int
-    successes: int
-    failures: int
-    valued: int
-    value_sum: float
+        return rate(self.steps)
 
     @property
     def value_mean(self) -> float | None:
         """Of those that carry a value; None if none does."""
-        return self.value_sum / self.valued if self.valued else None
-
-    @property
-    def success_rate(self) -> float | None:
-        """Successes of all that succeeded or failed; None if nothing did either."""
-        decided = self.successes + self.failures
-        return self.successes / decided if decided else None
+        return mean(self.steps)
 
 
-class Series(NamedTuple):
-    """A stream in the range: its figures, which are those of `reader.summary`, and its steps."""
+def rate(steps: Sequence[Step]) -> float | None:
+    """Return the success rate of steps together."""
+    decided = sum(step.decided for step in steps)
+    return sum(step.successes for step in steps) / decided if decided else None
 
-    summary: MetricSummary
-    steps: list[Step]
+
+def mean(steps: Sequence[Step]) -> float | None:
+    """Return the mean value of steps together."""
+    valued = sum(step.valued for step in steps)
+    return math.fsum(step.value_sum for step in steps) / valued if valued else None
 
 
 def step_seconds(since: dt.datetime, until: dt.datetime, steps: int) -> int:
@@ -72,32 +89,27 @@ def step_seconds(since: dt.datetime, until: dt.datetime, steps: int) -> int:
     return max(1, math.ceil((until - since).total_seconds() / steps))
 
 
-def series_of(domain: str, metric: str, rows: Iterable[Any]) -> Series:
-    """Return a stream's series.
+def series_of(rows: Iterable[Sequence[Any]]) -> list[Series]:
+    """Return the series of streams, by domain and metric.
 
     Args:
-        domain: Of which domain.
-        metric: Of which metric.
-        rows: One for each step that has events, in order: its place, how many events, successes, failures,
-            values and cancelled there are, how many carry a value, their sum, the first and the last time.
+        rows: One for each step of a stream that has events: domain, metric, and the step's own figures in
+            their order; the sum is None where there is none.
     """
-    rows = list(rows)
-    _, events, successes, failures, values, cancelled, valued, sums, firsts, lasts = zip(*rows, strict=True)
-    value_sum = math.fsum(each for each in sums if each is not None)
-    summary = MetricSummary(
-        domain,
-        metric,
-        sum(events),
-        int(sum(successes)),
-        int(sum(failures)),
-        int(sum(values)),
-        int(sum(cancelled)),
-        value_sum if sum(valued) else None,
-        value_sum / sum(valued) if sum(valued) else None,
-        min(firsts),
-        max(lasts),
-    )
-    return Series(
-        summary,
-        [Step(row[0], row[1], int(row[2]), int(row[3]), row[6], row[7] or 0.0) for row in rows],
-    )
+    ordered = sorted(rows, key=lambda row: tuple(row[:3]))
+    return [
+        Series(domain, metric, [_step(*row[2:]) for row in found])
+        for (domain, metric), found in groupby(ordered, key=lambda row: tuple(row[:2]))
+    ]
+
+
+def _step(
+    place: int,
+    events: int,
+    decided: int,
+    successes: int,
+    valued: int,
+    value_sum: float | None,
+    cancelled: int,
+) -> Step:
+    return Step(place, events, decided, successes, valued, value_sum or 0.0, cancelled)

@@ -25,6 +25,8 @@ DETAIL_MAX_BYTES: Final = "GOLIVE_DETAIL_MAX_BYTES"
 MAX_SERIES: Final = "GOLIVE_MAX_SERIES"
 REDACT_KEYS: Final = "GOLIVE_REDACT_KEYS"
 EVALUATE_EVERY_EVENTS: Final = "GOLIVE_EVALUATE_EVERY_EVENTS"
+RETENTION_DAYS: Final = "GOLIVE_RETENTION_DAYS"
+"""For how many days `golive db maintain` keeps events; for ever without it."""
 
 ENV: Final = "ENV"
 GO_LIVE_ENFORCE: Final = "GO_LIVE_ENFORCE"
@@ -209,6 +211,21 @@ def evaluate_every_from_environment() -> int:
     """
     default = Settings().evaluate_every_events
     return int(_number(_given(None), EVALUATE_EVERY_EVENTS, default))
+
+
+def retention_days_from_environment() -> int | None:
+    """Return for how many days events are kept; None for ever.
+
+    Raises:
+        ConfigurationError: The variable has a value that cannot work.
+    """
+    text = os.environ.get(RETENTION_DAYS, "").strip()
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f"{RETENTION_DAYS}: expected a number of days, got {text!r}") from None
 
 
 def service_from_environment(environ: Mapping[str, str] | None = None) -> ServiceSettings:

@@ -33,6 +33,8 @@ _QUARANTINE = "quarantine.log"
 _READ_BYTES = 1 << 20
 _MAX_SEGMENT_BYTES = 4 << 20
 _MIN_SEGMENT_BYTES = 4 << 10
+_SEGMENTS = "[0-9]" * 10 + ".log"
+"""Which files of a folder are segments; others are somebody's copies and notes."""
 
 
 # write(2) that keeps the interpreter lock, which `os.write` lets go: a write to the page cache takes about a
@@ -80,7 +82,9 @@ class SpoolFolder:
         self.path = path
         self._lock = lock
         self._closing = threading.Lock()
-        self.position = _read_position(lock)
+        noted = _read_position(lock)
+        # A damaged note must not pass over events; to read some again is safe, ids make it idempotent.
+        self.position = noted if _ends_a_line(path, noted) else Position(0, 0)
 
     def pending(self) -> int:
         """Count the lines not yet delivered, by reading them all."""
@@ -94,7 +98,7 @@ class SpoolFolder:
 
     def segments(self) -> list[int]:
         """Return the numbers of the segments not yet delivered in full, in order."""
-        numbers = sorted(int(file.stem) for file in self.path.glob("[0-9]*.log"))
+        numbers = sorted(int(file.stem) for file in self.path.glob(_SEGMENTS))
         return [number for number in numbers if number >= self.position.segment]
 
     def read(self, max_lines: int) -> Batch | None:
@@ -124,7 +128,7 @@ class SpoolFolder:
 
     def last_lines(self) -> list[tuple[int, bytes]]:
         """Return the lines of the last segment, delivered ones too, each with where it ends (`Spool.end`)."""
-        numbers = [int(file.stem) for file in self.path.glob("[0-9]*.log")]
+        numbers = [int(file.stem) for file in self.path.glob(_SEGMENTS)]
         if not numbers:
             return []
         *lines, _torn = _segment(self.path, max(numbers)).read_bytes().split(b"\n")
@@ -310,7 +314,7 @@ def _place(segment: int, offset: int) -> int:
 def orphans(root: Path) -> Iterator[SpoolFolder]:
     """Yield the spools under `root` whose process is dead, each with its lock taken over."""
     for path in sorted(root.iterdir(), key=_age_order):
-        if not path.is_dir():
+        if path.is_symlink() or not path.is_dir():
             continue
         if path.name.startswith("."):
             _remove_if_stale(path)
@@ -374,8 +378,20 @@ def _read_position(lock: int) -> Position:
     try:
         segment, offset = os.pread(lock, 64, 0).split()
         return Position(max(int(segment), 0), max(int(offset), 0))
-    except ValueError:  # new, or torn: reading again from the start is safe, ids make it idempotent
+    except ValueError:  # new, or torn
         return Position(0, 0)
+
+
+def _ends_a_line(folder: Path, position: Position) -> bool:
+    """Return whether a line of the spool ends at this place, or a segment that is there begins."""
+    try:
+        with _segment(folder, position.segment).open("rb") as file:
+            if position.offset:
+                file.seek(position.offset - 1)
+                return file.read(1) == b"\n"
+            return True
+    except (OSError, OverflowError):
+        return False
 
 
 def _segment(folder: Path, number: int) -> Path:

@@ -9,12 +9,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
+    Integer,
     Select,
     SelectBase,
     bindparam,
     case,
     cast,
     func,
+    literal_column,
     select,
     tuple_,
 )
@@ -28,6 +30,7 @@ from golive.tripwire import RATE, Observation
 __all__ = ["SqlReader"]
 
 _row = KpiEventRow
+_key: Final = (_row.domain, _row.metric)
 _OBSERVED: Final = (_row.id, _row.created_at, _row.success, _row.value, _row.trace_id)
 _NEWEST_FIRST: Final = (_row.created_at.desc(), _row.id.desc())
 
@@ -97,28 +100,38 @@ class SqlReader:
     def series(
         self, since: dt.datetime, until: dt.datetime, steps: int, domain: str | None = None
     ) -> list[Series]:
-        # One range of an index for each stream, and never the whole table: it costs what the range holds.
+        given = {
+            "since": since,
+            "until": until,
+            "start": (since - EPOCH) // dt.timedelta(seconds=1),
+            "width": step_seconds(since, until, steps),
+        }
         query = _in_steps(self._connection.dialect.name)
-        start = (since - EPOCH) // dt.timedelta(seconds=1)
-        width = step_seconds(since, until, steps)
-        made = []
-        for of_domain, metric in self.streams(domain):
-            given = {"domain": of_domain, "metric": metric, "since": since, "until": until}
-            rows = self._connection.execute(query, given | {"start": start, "width": width}).all()
-            if rows:
-                made.append(series_of(of_domain, metric, rows))
-        return made
+        if self._connection.dialect.name == "postgresql":
+            if domain is not None:
+                query = query.where(_row.domain == domain)
+            return series_of(self._connection.execute(query, given).all())
+        # It would read all of the index at once, where this skips from stream to stream.
+        query = query.where(_row.domain == bindparam("domain"), _row.metric == bindparam("metric"))
+        return series_of(
+            row
+            for of, metric in self.streams(domain)
+            for row in self._connection.execute(query, given | {"domain": of, "metric": metric})
+        )
 
     def streams(self, domain: str | None = None) -> Iterator[tuple[str, str]]:
         """Yield every (domain, metric) there is, in their order; one look into an index for each."""
-        key = (_row.domain, _row.metric)
-        query = select(*key).order_by(*key).limit(1)
+        first = select(*_key).order_by(*_key).limit(1)
         if domain is not None:
-            query = query.where(_row.domain == domain)
-        found = self._connection.execute(query).one_or_none()
+            first = first.where(_row.domain == domain)
+        read = self._connection.execute
+        found = read(first).one_or_none()
         while found is not None:
             yield found[0], found[1]
-            found = self._connection.execute(query.where(tuple_(*key) > tuple_(*found))).one_or_none()
+            # In two steps, each a look: SQLite would walk through the domain for (domain, metric) > (…, …).
+            within = first.where(_row.domain == found[0], _row.metric > found[1])
+            after = first.where(_row.domain > found[0])
+            found = read(within).one_or_none() or read(after).one_or_none()
 
     def newest_at(self) -> dt.datetime | None:
         at = (
@@ -197,29 +210,21 @@ def _carrying(kind: str, query: SelectBase, limit: int) -> Executable:
 
 def _in_steps(dialect: str) -> Select[Any]:
     since_start = _unix_second(dialect) - bindparam("start", type_=BigInteger)
-    label = (since_start // bindparam("width", type_=BigInteger)).label("place")
-    undecided = _row.success.is_(None)
+    place = (since_start // bindparam("width", type_=BigInteger)).label("place")
+    cancelled = _row.success.is_(None) & _row.value.is_(None)
     return (
         select(
-            label,
+            *_key,
+            place,
             func.count(),
-            _count(_row.success.is_(True)),
-            _count(_row.success.is_(False)),
-            _count(undecided & _row.value.is_not(None)),
-            _count(undecided & _row.value.is_(None)),
+            func.count(_row.success),
+            func.coalesce(func.sum(cast(_row.success, Integer)), 0),
             func.count(_row.value),
             func.sum(_row.value),
-            func.min(_row.created_at),
-            func.max(_row.created_at),
+            func.count(case((cancelled, 1))),
         )
-        .where(
-            _row.domain == bindparam("domain"),
-            _row.metric == bindparam("metric"),
-            _row.created_at >= bindparam("since"),
-            _row.created_at < bindparam("until"),
-        )
-        .group_by(label)
-        .order_by(label)
+        .where(_row.created_at >= bindparam("since"), _row.created_at < bindparam("until"))
+        .group_by(*(_key if dialect == "postgresql" else ()), literal_column("place"))
     )
 
 
@@ -230,7 +235,7 @@ def _unix_second(dialect: str) -> ColumnElement[Any]:
     return cast(func.strftime("%s", func.substr(_row.created_at, 1, 19)), BigInteger)
 
 
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+def _count(condition: Any) -> Any:
     return func.sum(case((condition, 1), else_=0))
 
 

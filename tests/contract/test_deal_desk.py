@@ -92,7 +92,9 @@ def test_a_recommendation_the_charter_refuses_leaves_its_refusal_and_no_deal(
     demo: tuple[str, Connection],
 ) -> None:
     _, connection = demo
-    refused = deals_with(connection, "metric = 'recommendation' AND NOT success")
+    refused = deals_with(
+        connection, "metric = 'recommendation' AND NOT success AND detail LIKE '%NotEligible%'"
+    )
     assert refused
     assert not refused & deals_with(connection, "metric = 'risk_reserved'")
     query = text("SELECT correlation_id FROM heimdall_event WHERE event = 'prod_use' AND NOT ok")

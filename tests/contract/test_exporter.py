@@ -71,8 +71,10 @@ def test_ids_two_processes_share_lose_nothing(exporter: SqlLogRecordExporter, en
     two = [event(number, emitter=2) for number in range(1, 1_001)]
     assert exporter.write(one) == 1_000
     assert exporter.write(two) == 1_000
-    # A retry after the collision finds the rows where they went.
+    # A retry after the collision finds the rows where they went; so does the question which are there.
     assert exporter.write(two) == 0
+    three = [event(number, emitter=3) for number in range(1, 1_001)]
+    assert exporter.lacking([*one, three[0], *two, *three[1:]]) == three
     assert exporter.write(one + two) == 0
     found = rows(engine)
     assert sorted(row.emitter for row in found) == [1] * 1_000 + [2] * 1_000

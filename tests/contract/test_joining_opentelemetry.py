@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.service import free_port
+
 PROVIDERS = """
 from opentelemetry import trace, metrics
 from opentelemetry.sdk.trace import TracerProvider
@@ -74,6 +76,35 @@ def test_the_standard_variables_alone_export_all_three_signals(
     assert '"name": "kpi W.sent"' in said
     assert '"golive.emitter"' in said  # of the event; the span has none
     assert '"golive.kpi.events"' in said
+
+
+def test_a_pipeline_that_starts_anew_ends_the_exporters_of_the_one_before(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["OTEL_METRICS_EXPORTER"] = "console"
+    program = (
+        "from golive import pipeline; from golive.kpi import kpi_success\n"
+        "kpi_success(None, 'W', 'sent'); pipeline.configure(); kpi_success(None, 'W', 'sent')"
+    )
+    assert run(program, environment, tmp_path).count('"golive.kpi.events"') == 2
+
+
+def test_a_receiver_that_is_away_costs_no_row_and_no_longer_than_it_may(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment |= {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "GOLIVE_SHUTDOWN_SECONDS": "0.2",
+    }
+    program = (
+        "import threading; from golive import pipeline; from golive.kpi import kpi_success\n"
+        "kpi_success(None, 'W', 'sent'); print(pipeline.flush(10)); pipeline.shutdown()\n"
+        "print(any(each.name == 'golive-otlp-end' for each in threading.enumerate()))"
+    )
+    assert (
+        run(program, environment, tmp_path) == "True\nTrue\n"
+    )  # it is still trying, and nobody waits for it
 
 
 def test_an_exporter_that_is_not_there_costs_its_signal_only(

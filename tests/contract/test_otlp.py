@@ -27,7 +27,8 @@ from tests.support.otlp import (
     send,
     status_of,
 )
-from tests.support.service import serving, token, upgraded
+from tests.support.service import serving, token
+from tests.support.wires import WHOLESALE, at_rate, enable
 
 ENCODINGS = [JSON, PROTOBUF]
 
@@ -36,6 +37,14 @@ ENCODINGS = [JSON, PROTOBUF]
 def service(store: str, account: Any) -> Iterator[httpx.Client]:
     with serving(store) as client:
         client.headers.update(token(store, "read", "ingest"))
+        yield client
+
+
+@pytest.fixture
+def on_sqlite(sqlite_store: str, account: Any) -> Iterator[httpx.Client]:
+    """The same for what a database has no part in."""
+    with serving(sqlite_store) as client:
+        client.headers.update(token(sqlite_store, "read", "ingest"))
         yield client
 
 
@@ -102,15 +111,15 @@ def test_the_same_request_sent_again_doubles_neither_rows_nor_counts(
     assert counted(service) == 3
 
 
-def test_the_same_request_sent_by_many_at_once_is_recorded_once(service: httpx.Client) -> None:
+def test_the_same_request_sent_by_many_at_once_is_recorded_once(on_sqlite: httpx.Client) -> None:
     body = encoded(
         PROTOBUF, [record(at_ns=at) for at in range(1_760_000_000_000_000_000, 1_760_000_000_000_000_100)]
     )
     with ThreadPoolExecutor(10) as senders:
-        answers = list(senders.map(lambda _: post(service, PROTOBUF, body).status_code, range(10)))
+        answers = list(senders.map(lambda _: post(on_sqlite, PROTOBUF, body).status_code, range(10)))
     assert answers == [200] * 10
-    assert len(events(service)) == 100
-    assert counted(service) == 100
+    assert len(events(on_sqlite)) == 100
+    assert counted(on_sqlite) == 100
 
 
 def test_an_id_twice_in_one_request_is_one_event_if_all_of_it_is_the_same(service: httpx.Client) -> None:
@@ -126,7 +135,7 @@ def test_an_id_twice_in_one_request_is_one_event_if_all_of_it_is_the_same(servic
 
 @pytest.mark.parametrize("media_type", ENCODINGS)
 def test_a_partial_batch_keeps_its_good_part_and_names_every_bad_record(
-    service: httpx.Client, media_type: str
+    on_sqlite: httpx.Client, media_type: str
 ) -> None:
     now = time.time_ns()
     bad = [
@@ -155,13 +164,13 @@ def test_a_partial_batch_keeps_its_good_part_and_names_every_bad_record(
         (record(more={"deep": _deep(70)}) if media_type == JSON else record(domain=""), ": expected"),
     ]  # fmt: skip
     good = record(metric="good", at_ns=0, observedTimeUnixNano=str(now))
-    rejected, message = send(service, media_type, [good, *(each for each, _ in bad), record(metric="good")])
+    rejected, message = send(on_sqlite, media_type, [good, *(each for each, _ in bad), record(metric="good")])
     assert rejected == len(bad)
     for index, (_, said) in enumerate(bad, 1):
         assert said in message, said
         assert str(index) in message
-    assert [event["metric"] for event in events(service)] == ["good", "good"]
-    assert counted(service) == 2
+    assert [event["metric"] for event in events(on_sqlite)] == ["good", "good"]
+    assert counted(on_sqlite) == 2
 
 
 def _deep(levels: int) -> Any:
@@ -171,12 +180,37 @@ def _deep(levels: int) -> Any:
     return made
 
 
+def test_events_that_came_by_otlp_trip_a_tripwire_and_are_its_evidence(
+    sqlite_store: str, on_sqlite: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", sqlite_store)
+    enable(sqlite_store, WHOLESALE)
+    outcomes = at_rate(0.95, 200) + at_rate(0.74, 50)
+    first = time.time_ns() - len(outcomes) * 1_000_000
+    sent = [
+        record(
+            *WHOLESALE,
+            "success" if ok else "failure",
+            at_ns=first + number * 1_000_000,
+            traceId=f"{number + 1:032x}",
+        )
+        for number, ok in enumerate(outcomes)
+    ]
+    assert send(on_sqlite, PROTOBUF, sent) == (0, "")
+    assert pipeline.flush(20)
+    on_sqlite.headers.update(token(sqlite_store, "operate", name="operator"))
+    [found] = on_sqlite.post("/api/governance/regression/evaluate", json={}).json()["evaluations"]
+    assert (found["tripped"], found["verdict"]) == (True, "triggered")
+    failed = {f"{number + 1:032x}" for number, ok in enumerate(outcomes) if not ok}
+    assert {event["trace_id"] for event in found["finding"]["failing"]} <= failed
+
+
 def test_with_no_room_nothing_is_acknowledged_and_the_sender_may_try_again(
-    sqlite_url: str, account: Any, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: str, account: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOLIVE_SPOOL_MAX_BYTES", "4096")
-    with serving(upgraded(sqlite_url)) as client:
-        client.headers.update(token(sqlite_url, "ingest", "read"))
+    with serving(sqlite_store) as client:
+        client.headers.update(token(sqlite_store, "ingest", "read"))
         for media_type in ENCODINGS:
             answer = post(client, media_type, encoded(media_type, [record()] * 100))
             assert (answer.status_code, status_of(answer)[0]) == (503, 14)

@@ -30,7 +30,7 @@ from tests.support.otlp import (
     send,
     status_of,
 )
-from tests.support.service import serving, token, upgraded
+from tests.support.service import serving, token
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "otlp.md"
 ENCODINGS = [JSON, PROTOBUF]
@@ -215,9 +215,9 @@ def test_a_sender_that_hangs_up_leaves_nothing(lite: httpx.Client) -> None:
     assert send(lite, PROTOBUF, [record(metric="sound")]) == (0, "")
 
 
-def test_too_many_requests_say_when_to_try_again(sqlite_url: str) -> None:
-    with serving(upgraded(sqlite_url), requests_per_minute=1) as client:
-        client.headers.update(token(sqlite_url, "ingest"))
+def test_too_many_requests_say_when_to_try_again(sqlite_store: str) -> None:
+    with serving(sqlite_store, requests_per_minute=1) as client:
+        client.headers.update(token(sqlite_store, "ingest"))
         assert post(client, PROTOBUF, GOOD[PROTOBUF]).status_code == 200
         answer = post(client, PROTOBUF, GOOD[PROTOBUF])
     assert (answer.status_code, status_of(answer)[0]) == (429, 8)

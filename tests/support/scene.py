@@ -81,14 +81,19 @@ def long_ago() -> dt.datetime:
     return utc_now() - dt.timedelta(days=400)
 
 
-def hostile(url: str) -> dict[str, str]:
-    """Put hostile text wherever somebody may put text; return where to look for it."""
-    given = {
+def hostile_names() -> dict[str, str]:
+    """Return what `hostile` calls things."""
+    return {
         "domain": _said(HOSTILE)[:32],
         "metric": _said(HOSTILE)[:64],
         "actor": HOSTILE[:64],
         "correlation_id": HOSTILE[:128],
     }
+
+
+def hostile(url: str) -> dict[str, str]:
+    """Put hostile text wherever somebody may put text; return where to look for it."""
+    given = hostile_names()
     chance, now = random.Random(1), utc_now()
     with governance.engine_for(url).begin() as connection:
         rows = []
@@ -189,12 +194,13 @@ def _event(
 
 
 def _policies(url: str) -> None:
-    for domain, metric, change in (
+    changes: tuple[tuple[str, str, dict[str, Any]], ...] = (
         ("WHOLESALE", "contract_rate", {"throttle_ladder": [0.5, 0.0]}),
         ("WHOLESALE", "offer_accept_rate", {"shadow": True}),
         ("BUYER_MATCH", "match_success", {"mode": "confirmed"}),
         ("CAPITAL", "roi_event", {"mode": "confirmed"}),
-    ):
+    )
+    for domain, metric, change in changes:
         regression.upsert_policy(
             url, domain=domain, metric=metric, enabled=True, actor="token:ops",
             reason="week 2 of the experiment", **change,

@@ -2,7 +2,9 @@ import dataclasses
 import datetime as dt
 import enum
 import json
+import signal
 import uuid
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,6 +15,14 @@ from hypothesis import strategies as st
 
 from golive.detail import to_json_text
 from golive.redaction import REDACTED, add_secret_words, is_secret_key, redact_text
+
+
+@pytest.fixture
+def deadline() -> Iterator[None]:
+    """End a test that would run for hours."""
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
 
 
 def stored(detail: object, max_bytes: int = 65536) -> Any:
@@ -159,3 +169,13 @@ def test_the_usual_secrets_in_text_are_redacted(text: str) -> None:
 def test_ordinary_text_is_kept() -> None:
     text = "match failed: score=0.3, deal: 12, see http://example.test/a?b=1"
     assert redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["a", "token", "a.", ".", "a://", "a://b:", "token ", 'token="', "token='\"", "bearer ", " ", ":", "é-"],
+)
+@pytest.mark.parametrize("end", ["=", ":", " =", "@", ""])
+@pytest.mark.usefixtures("deadline")
+def test_hostile_text_is_looked_through_in_time_that_grows_with_its_length(part: str, end: str) -> None:
+    redact_text("token:" + part * (65536 // len(part)) + end)

@@ -22,7 +22,9 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md"), *ROOT.glob("examp
 
 COMMANDS = (
     "db upgrade",
+    "db maintain",
     "import",
+    "export",
     "replay",
     "kpi summary",
     "kpi correlation",
@@ -42,7 +44,7 @@ COMMANDS = (
     "token revoke",
 )
 
-NO_SETTING = {settings.TOKEN}
+NO_SETTING = {settings.TOKEN, settings.RETENTION_DAYS}
 """Variables of the command line alone."""
 
 PIPELINE_VARIABLES = {settings.DATABASE_URL} | {

@@ -1,5 +1,6 @@
 """JSON Web Tokens of an OpenID Connect issuer, verified by PyJWT with the keys the issuer publishes."""
 
+import http.client
 import ipaddress
 import json
 import threading
@@ -22,6 +23,7 @@ _TIMEOUT_S: Final = 3.0
 _RETRY_S: Final = 5.0
 _LEEWAY_S: Final = 30.0
 _MAX_DOCUMENT_BYTES: Final = 1 << 20
+_CHUNK_BYTES: Final = 1 << 16
 
 
 class IssuerUnavailable(Problem):
@@ -97,15 +99,60 @@ class Issuer:
         """Find out where the keys are (OpenID Connect Discovery 1.0, section 4)."""
         url = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310 - checked before
-                document = json.loads(response.read(_MAX_DOCUMENT_BYTES))
-            _check_same(document["issuer"], self._issuer)
-            _check_url("jwks_uri", document["jwks_uri"])
-        except (OSError, ValueError, TypeError, KeyError, ConfigurationError) as error:
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-            raise jwt.PyJWKClientConnectionError("the issuer's configuration cannot be had") from error
-        return jwt.PyJWKClient(document["jwks_uri"], timeout=_TIMEOUT_S)
+            document = _fetch(url)
+            _check_same(document.get("issuer"), self._issuer)
+            keys_url = str(document.get("jwks_uri"))
+            _check_url("jwks_uri", keys_url, loopback=_is_plain(self._issuer))
+        except (ValueError, ConfigurationError) as error:
+            raise jwt.PyJWKClientConnectionError("the issuer's configuration cannot be read") from error
+        return _Keys(keys_url)
+
+
+class _Keys(jwt.PyJWKClient):
+    """The published keys, fetched within the same bounds as the issuer's configuration."""
+
+    def fetch_data(self) -> Any:
+        found = _fetch(self.uri)
+        if self.jwk_set_cache is not None:
+            self.jwk_set_cache.put(found)
+        self._last_successful_fetch = time.monotonic()
+        return found
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for an error: who may lead golive where was settled by the configuration."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
+
+
+def _fetch(url: str) -> dict[str, Any]:
+    """Return the JSON object at a checked address: of bounded size, within a bounded time, from nowhere else.
+
+    Raises:
+        jwt.PyJWKClientConnectionError: It cannot be had.
+    """
+    try:
+        with _opener.open(url, timeout=_TIMEOUT_S) as response:
+            return dict(json.loads(_read(response)))
+    except (OSError, http.client.HTTPException, TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        raise jwt.PyJWKClientConnectionError(f"{url} cannot be had") from error
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    deadline = time.monotonic() + _TIMEOUT_S
+    content = b""
+    # One read of the socket at a time: each may take the timeout, and a trickle be without end.
+    while chunk := response.read1(_CHUNK_BYTES):
+        content += chunk
+        if len(content) > _MAX_DOCUMENT_BYTES or time.monotonic() > deadline:
+            raise ValueError("too much, or too slow")
+    return content
 
 
 def _check_same(named: object, issuer: str) -> None:
@@ -113,11 +160,15 @@ def _check_same(named: object, issuer: str) -> None:
         raise ConfigurationError(f"GOLIVE_OIDC_ISSUER: {issuer} calls itself {named}")
 
 
-def _check_url(name: str, url: str) -> None:
+def _is_plain(url: str) -> bool:
+    return urlsplit(url).scheme == "http"
+
+
+def _check_url(name: str, url: str, loopback: bool = True) -> None:
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
         return
-    if parts.scheme == "http" and _is_loopback(parts.hostname or ""):
+    if loopback and parts.scheme == "http" and _is_loopback(parts.hostname or ""):
         return
     raise ConfigurationError(f"{name}: expected https://…, or http:// on loopback, got {url}")
 

@@ -1,8 +1,12 @@
 """What the commands share: where the store is, how an error is told, how text from outside is shown."""
 
+import contextlib
+import datetime as dt
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -19,6 +23,19 @@ INTERRUPTED = 130
 _WIDTH_OF_A_PIPE = 160
 PATIENCE_S = 600.0
 """How long a person at a shell waits for events from a store apart, in seconds."""
+_AGO = re.compile(r"(\d+)([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+TIME_HELP = "An ISO 8601 time (UTC unless it has an offset), or how long ago: 30m, 24h, 7d."
+
+
+class Format(StrEnum):
+    """How a command prints."""
+
+    table = "table"
+    json = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="A table, or JSON for programs.")]
 
 DatabaseUrl = Annotated[
     str | None,
@@ -35,6 +52,20 @@ def store_url(given: str | None) -> "URL":
     return database.normalise_url(
         given or os.environ.get(settings.DATABASE_URL) or settings.DEFAULT_DATABASE_URL
     )
+
+
+def moment(option: str, text: str | None) -> dt.datetime | None:
+    """Return the instant an option names, as `TIME_HELP` says; None for None."""
+    if text is None:
+        return None
+    if ago := _AGO.fullmatch(text):
+        with contextlib.suppress(OverflowError):
+            return dt.datetime.now(dt.UTC) - dt.timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        named = dt.datetime.fromisoformat(text)
+        return (named if named.tzinfo else named.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        fail(f"--{option}: expected a time as 2026-01-31T12:00 or 24h, got {text!r}")
 
 
 def actor() -> str:

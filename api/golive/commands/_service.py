@@ -13,6 +13,7 @@ from golive import settings
 
 _PATH: Final = "/api/governance/runbook/status"
 _TIMEOUT_S: Final = 15.0
+_MAX_BYTES: Final = 16 << 20
 _GOING: Final = ("pass", "warn")
 _SHOWN: Final = {"id", "ok", "severity", "message", "action"}
 
@@ -40,10 +41,11 @@ def fetch_runbook(url: str, token_file: Path | None) -> dict[str, Any]:
     request = urllib.request.Request(url.rstrip("/") + _PATH)  # noqa: S310 - the scheme is checked
     token = _token(token_file)
     if token:
-        request.add_header("Authorization", f"Bearer {token}")
+        # Not for where the service may lead: urllib would show the token there too.
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-            found: Any = json.load(response)
+            found: Any = json.loads(response.read(_MAX_BYTES))
     except urllib.error.HTTPError as error:
         raise _problem(url, error.code) from error
     except (ValueError, RecursionError) as error:
@@ -63,9 +65,13 @@ def _is_runbook(found: Any) -> TypeGuard[dict[str, Any]]:
         return False
     parts = [found.get(part) for part in ("blockers", "warnings", "info")]
     return "generated_at" in found and all(
-        isinstance(part, list) and all(isinstance(check, dict) and check.keys() >= _SHOWN for check in part)
+        isinstance(part, list) and all(isinstance(check, dict) and _is_check(check) for check in part)
         for part in parts
     )
+
+
+def _is_check(found: dict[Any, Any]) -> bool:
+    return found.keys() >= _SHOWN and all(isinstance(found[name], str) for name in _SHOWN - {"ok"})
 
 
 def _token(file: Path | None) -> str:

@@ -5,8 +5,16 @@ from typing import Annotated
 
 import typer
 
-from golive.commands._common import DatabaseUrl, console, reading, shown, store_url, telling_errors
-from golive.commands.kpi import Format, FormatOption
+from golive.commands._common import (
+    DatabaseUrl,
+    Format,
+    FormatOption,
+    console,
+    reading,
+    shown,
+    store_url,
+    telling_errors,
+)
 
 app = typer.Typer(help="The trail of governance acts.", no_args_is_help=True)
 

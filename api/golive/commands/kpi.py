@@ -1,15 +1,21 @@
 """`golive kpi`: what was recorded."""
 
-import contextlib
 import datetime as dt
 import json
-import re
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from golive.commands._common import DatabaseUrl, console, fail, reading_events, shown
+from golive.commands._common import (
+    TIME_HELP,
+    DatabaseUrl,
+    Format,
+    FormatOption,
+    console,
+    moment,
+    reading_events,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,20 +28,7 @@ app = typer.Typer(help="What was recorded.", no_args_is_help=True)
 
 _BAR_CELLS = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_AGO = re.compile(r"(\d+)([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _OUTCOME_STYLES = {"success": "green", "failure": "red", "value": "cyan", "cancelled": "yellow"}
-
-
-class Format(StrEnum):
-    """How a command prints."""
-
-    table = "table"
-    json = "json"
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="A table, or JSON for programs.")]
-TIME_HELP = "An ISO 8601 time (UTC unless it has an offset), or how long ago: 30m, 24h, 7d."
 
 
 @app.command()
@@ -47,7 +40,7 @@ def summary(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Show the rates of every domain and metric in a range of time."""
-    begin, end = _moment("since", since), _moment("until", until)
+    begin, end = moment("since", since), moment("until", until)
     with reading_events(database_url) as events:
         found = events.summary(begin, end, domain)
     if output is Format.json:
@@ -140,19 +133,6 @@ def _print_timeline(correlation_id: str, found: "list[TimelineEntry]") -> None:
         soft_wrap=True,
     )
     console().print(table)
-
-
-def _moment(option: str, text: str | None) -> dt.datetime | None:
-    if text is None:
-        return None
-    if ago := _AGO.fullmatch(text):
-        with contextlib.suppress(OverflowError):
-            return dt.datetime.now(dt.UTC) - dt.timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        moment = dt.datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        fail(f"--{option}: expected a time as 2026-01-31T12:00 or 24h, got {text!r}")
 
 
 def _as_json(item: "MetricSummary | TimelineEntry") -> dict[str, Any]:

@@ -125,4 +125,5 @@ def _print_for_github(found: dict[str, Any], markdown: str) -> None:
 
 
 def _escape(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    lines = text.replace("%", "%25").replace("\r", "%0D").split("\n")
+    return "%0A".join(map(shown, lines))

@@ -132,19 +132,14 @@ class ClickHouseReader:
     ) -> list[Series]:
         conditions, given = _narrowed(EventFilter(domain=domain, since=since, until=until))
         given["width"] = step_seconds(since, until, steps) * 1_000_000
+        place = "intDiv(toUnixTimestamp64Micro(created_at) - {since:Int64}, {width:Int64})"
         rows = self._rows(
-            "SELECT domain, metric, "
-            "intDiv(toUnixTimestamp64Micro(created_at) - {since:Int64}, {width:Int64}) AS place, "
-            f"{_COUNTS}, count(value), sum(value), min(created_at), max(created_at) "
-            f"FROM kpi_event FINAL {_where(conditions)} "
-            "GROUP BY domain, metric, place ORDER BY domain, metric, place",
+            f"SELECT domain, metric, {place} AS place, count(), count(success), countIf(success), "
+            "count(value), sum(value), countIf(success IS NULL AND value IS NULL) "
+            f"FROM kpi_event FINAL {_where(conditions)} GROUP BY domain, metric, place",
             given,
         )
-        streams: dict[tuple[str, str], list[Any]] = {}
-        for row in rows:
-            step = (*row[2:10], _utc(row[10]), _utc(row[11]))
-            streams.setdefault((row[0], row[1]), []).append(step)
-        return [series_of(*stream, found) for stream, found in streams.items()]
+        return series_of(rows)
 
     def newest_at(self) -> dt.datetime | None:
         span = self._span()

@@ -4,14 +4,13 @@ They stretch to the width they are given, so words and figures stand beside them
 they show is said in a label for whoever does not see them.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
-from golive.series import Series
+from golive.series import Series, mean, rate
 
 WIDTH: Final = 100
 _LINE_TOP: Final = 3.0
@@ -49,7 +48,7 @@ def rates(series: Series, steps: int, label: str) -> Markup:
         for step in series.steps
     )
     levels = _levels(series)
-    low, high = _range([level for _, level in levels], rate=series.summary.success_rate is not None)
+    low, high = _range([level for _, level in levels], series.success_rate is not None)
     bottom = height - foot - 3
     line = _polyline([(place * width, _y(level, low, high, _LINE_TOP, bottom)) for place, level in levels])
     return _svg("rates", height, f'<path class="volume" d="{bars}"/>{line}', label)
@@ -125,23 +124,16 @@ def span(start: float, end: float, tone: str) -> Markup:
 def _levels(series: Series) -> list[tuple[float, float]]:
     """Return the middle of each place, in steps, and its level; of so many steps that a rate is one."""
     together = 1
-    while together < _TOGETHER_MAX and series.summary.events * together < _EVENTS_A_PLACE * len(series.steps):
+    while together < _TOGETHER_MAX and series.events * together < _EVENTS_A_PLACE * len(series.steps):
         together *= 2
-    made = []
-    for place, found in groupby(series.steps, key=lambda step: step.place // together):
-        steps = list(found)
-        sums = (sum(getattr(step, name) for step in steps) for name in ("successes", "failures", "valued"))
-        successes, failures, valued = sums
-        at = (place + 0.5) * together
-        if successes + failures:
-            made.append((at, successes / (successes + failures)))
-        elif valued and series.summary.success_rate is None:
-            made.append((at, math.fsum(step.value_sum for step in steps) / valued))
-    return made
+    level = rate if series.success_rate is not None else mean
+    found = groupby(series.steps, key=lambda step: step.place // together)
+    made = (((place + 0.5) * together, level(list(steps))) for place, steps in found)
+    return [(at, shown) for at, shown in made if shown is not None]
 
 
-def _range(levels: Sequence[float], rate: bool) -> tuple[float, float]:
-    if rate or not levels:
+def _range(levels: Sequence[float], of_rates: bool) -> tuple[float, float]:
+    if of_rates or not levels:
         return 0.0, 1.0
     low, high = min(levels), max(levels)
     margin = (high - low) * 0.1 or abs(high) * 0.1 or 1.0

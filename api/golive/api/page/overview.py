@@ -191,7 +191,7 @@ def _rates(store: _Store, control: Control, chosen: Range, domain: str | None) -
 
     made = store.read(read)
     found, newest = ([], None) if made is None else made
-    busiest = sorted(found, key=lambda each: -each.summary.events)[:_SERIES]
+    busiest = sorted(found, key=lambda each: -each.events)[:_SERIES]
     shown = [each for each in found if each in busiest] if len(found) > _SERIES else found
     return {
         "series": None if made is None else shown,

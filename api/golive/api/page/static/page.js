@@ -37,8 +37,7 @@ if (seconds > 0) {
   pause.hidden = false;
   pause.addEventListener("click", () => {
     paused = !paused;
-    pause.setAttribute("aria-pressed", String(paused));
-    pause.textContent = paused ? "Resume refresh" : "Pause refresh";
+    pause.firstElementChild.textContent = paused ? "Resume" : "Pause";
     if (!paused) refresh();
   });
   document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
