@@ -1,6 +1,7 @@
 """Events in ClickHouse, levers in SQLite or PostgreSQL: what golive does with two databases."""
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from golive import database, pipeline, readers, regression
+from golive import database, governance, otel_logs, pipeline, readers, regression
 from golive.account import Account
 from golive.errors import SchemaError
 from golive.exporters.clickhouse import fingerprint
 from golive.kpi import kpi_fail, kpi_success, kpi_value
+from golive.otel_logs import LogRecordExportResult
 from golive.reader import EventFilter
-from tests.support.places import Place, event, opened
+from tests.support.cli import golive
+from tests.support.places import Place, event, opened, total
 from tests.support.service import serving, token
 from tests.support.stores import one_store
 
@@ -138,6 +141,62 @@ def test_tables_that_are_missing_are_told_by_the_remedy(clickhouse_store: str) -
             place.exporter.write([event(1)])
         with place.reading() as reader, pytest.raises(SchemaError, match="golive db upgrade"):
             reader.summary()
+
+
+def test_the_command_line_makes_fills_and_reads_it(
+    environment: dict[str, str], sqlite_url: str, clickhouse_store: str, tmp_path: Path
+) -> None:
+    url = f"clickhousedb:///golive?interface=chdb&path={tmp_path / 'clickhouse'}"
+    environment |= {"DATABASE_URL": sqlite_url, "GOLIVE_EVENTS_URL": url}
+    log = tmp_path / "log.jsonl"
+    lines = [
+        {"domain": "W", "metric": "sent", "success": n % 4 > 0, "occurred_at": f"2026-01-01T00:{n:02d}:00Z"}
+        for n in range(40)
+    ]
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert (
+        "has the tables of KPI events"
+        in golive("db", "upgrade", cwd=tmp_path, environment=environment).stdout
+    )
+    for written in (40, 0):
+        said = golive("import", log, cwd=tmp_path, environment=environment).stdout
+        assert f"{written} events written" in said
+    summary = golive("kpi", "summary", "--format", "json", cwd=tmp_path, environment=environment).stdout
+    [metric] = json.loads(summary)
+    assert (metric["events"], metric["success_rate"]) == (40, 0.75)
+    exported = golive("export", tmp_path / "x.parquet", cwd=tmp_path, environment=environment, check=2)
+    assert "FORMAT Parquet" in exported.stderr
+    maintained = golive("db", "maintain", cwd=tmp_path, environment=environment, check=2)
+    assert "apart from the tripwires" in maintained.stderr
+
+
+def test_a_batch_of_which_one_table_failed_is_whole_after_the_next_try(clickhouse_store: str) -> None:
+    batch = [event(number, number, correlation_id="deal_1") for number in range(1, 51)]
+    records = [otel_logs.readable(otel_logs.to_record(each)) for each in batch]
+    with opened(clickhouse_store) as place:
+        place.execute("RENAME TABLE kpi_event_by_correlation TO elsewhere")
+        assert place.exporter.export(records) is LogRecordExportResult.FAILURE
+        place.execute("RENAME TABLE elsewhere TO kpi_event_by_correlation")
+        assert place.exporter.export(records) is LogRecordExportResult.SUCCESS
+        assert total(place) == 50
+        with place.reading() as reader:
+            assert [entry.id for entry in reader.timeline("deal_1")] == list(range(1, 51))
+
+
+@one_store
+def test_wires_are_looked_at_after_so_many_events(
+    apart: Place, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regression.upsert_policy(
+        store, domain="W", metric="sent", enabled=True, mode="confirmed", actor="a", reason="r"
+    )
+    monkeypatch.setenv("GOLIVE_EVALUATE_EVERY_EVENTS", "20")
+    for _ in range(20):
+        kpi_success(None, "W", "sent")
+    assert pipeline.flush(30)
+    pipeline.shutdown()
+    with governance.reading(store) as connection:
+        assert connection.scalar(text("SELECT verdict FROM regression_state")) == "insufficient_data"
 
 
 def test_merging_changes_nothing_that_is_read(clickhouse_store: str) -> None:

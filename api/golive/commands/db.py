@@ -11,6 +11,7 @@ from golive.commands._common import (
     Format,
     FormatOption,
     console,
+    fail,
     store_url,
     telling_errors,
 )
@@ -74,10 +75,12 @@ def maintain(
     While events are written and read; safe by several machines at once, and when it is interrupted. Other
     tables are never touched.
     """
-    from golive import settings
+    from golive import readers, settings
     from golive.maintenance.maintaining import maintain as run
 
     with telling_errors():
+        if (apart := readers.apart()) is not None:
+            fail(f"the events are in {apart.render_as_string()}, apart from the tripwires that read them")
         url = store_url(database_url)
         if retention_days is None:
             retention_days = settings.retention_days_from_environment()
