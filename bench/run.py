@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import emit, export, gate, importing, imports, risk, transaction, tripwire_cost
+from bench import emit, export, gate, importing, imports, page, risk, transaction, tripwire_cost
 
 from tests.support.postgres import PostgresServer
 
@@ -31,6 +31,7 @@ def main() -> None:
         lambda: importing.main(server, LOG),
         imports.main,
         lambda: gate.main(server),
+        lambda: page.main(server),
         lambda: risk.main(server),
         lambda: tripwire_cost.main(server),
     ):
