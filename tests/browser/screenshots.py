@@ -16,11 +16,15 @@ from tests.browser.chromium import FLAGS, find
 from tests.support import scene
 from tests.support.service import golive_serve
 
-SIZES = {"wide": (1280, 1400), "narrow": (390, 1500)}
+SIZES = {"wide": (1280, 2400), "narrow": (390, 1500)}
 """Width, and the most of the height that is shown."""
 TRIPPED = "/tripwire?domain=WHOLESALE&metric=contract_rate"
+_WHOLE = "document.documentElement.scrollHeight"
+_GLANCE = "document.querySelector('#tripwires').getBoundingClientRect().bottom + scrollY + 16"
+"""For the README: down to the tripwires."""
 PARTS = {
     "overview": "/",
+    "glance": "/#tripwires",
     "correlation": f"/correlation?id={scene.DEAL}",
     "tripwire": TRIPPED,
     "audit": "/audit",
@@ -61,9 +65,11 @@ def take(address: str, secret: str | None, folder: Path, parts: dict[str, str]) 
                 if secret is not None:
                     sign_in(page, address, secret)
                 for part, path in parts.items():
+                    if part == "glance" and (name, scheme) != ("wide", "light"):
+                        continue
                     page.goto(address + path)
                     page.wait_for_load_state("networkidle")
-                    whole = page.evaluate("document.documentElement.scrollHeight")
+                    whole = page.evaluate(_GLANCE if part == "glance" else _WHOLE)
                     page.screenshot(
                         path=folder / f"{part}-{name}-{scheme}.png",
                         full_page=True,

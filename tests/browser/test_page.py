@@ -24,7 +24,6 @@ PARTS = (
     WIRE,
     "/tripwire?domain=NEW&metric=m",
 )
-HOSTILE_PARTS = ("/", "/audit")
 
 
 def stored(url: str) -> regression.RegressionPolicyView:
