@@ -71,7 +71,7 @@ def create_app(database_url: str | None = None, settings: ServiceSettings | None
         version=importlib.metadata.version("golive"),
         lifespan=lifespan,
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
+        docs_url=None,  # the page has them, from files of its own
         redoc_url=None,
     )
     app.state.golive = control
