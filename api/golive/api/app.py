@@ -13,8 +13,9 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from golive import audit, pipeline, regression
-from golive.api import page, problems
+from golive.api import description, page, problems
 from golive.api.control import Control, build_control
+from golive.api.hardening import HardeningMiddleware
 from golive.api.routers import go_live, heimdall, kpi, operations, otlp, risk, runbook
 from golive.api.routers import regression as regression_router
 from golive.asgi import CorrelationMiddleware
@@ -71,15 +72,17 @@ def create_app(database_url: str | None = None, settings: ServiceSettings | None
         version=importlib.metadata.version("golive"),
         lifespan=lifespan,
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
+        docs_url=None,
         redoc_url=None,
     )
     app.state.golive = control
     app.include_router(router, prefix="/api")
     app.include_router(operations.router)
     app.include_router(otlp.router)
+    app.router.routes.append(description.ROUTE)
     app.router.routes.extend(page.routes())
     app.add_middleware(CorrelationMiddleware)
+    app.add_middleware(HardeningMiddleware, hosts=control.settings.hosts)
     problems.install(app)
     return app
 

@@ -39,7 +39,7 @@ def upgrade(database_url: DatabaseUrl = None) -> None:
     with telling_errors():
         url = store_url(database_url)
         database.upgrade(url, seed=True)
-        typer.echo(f"{url.render_as_string()} is at revision {database.HEAD}")
+        typer.echo(f"{database.shown_url(url)} is at revision {database.HEAD}")
 
 
 @app.command()
@@ -59,7 +59,7 @@ def maintain(
 
     While events are written and read; safe by several machines at once, and when it is interrupted.
     """
-    from golive import settings
+    from golive import database, settings
     from golive.maintenance.maintaining import maintain as run
 
     with telling_errors():
@@ -72,9 +72,9 @@ def maintain(
             typer.echo("stopped: run it again to do the rest", err=True)
             raise typer.Exit(INTERRUPTED) from None
     if output is Format.json:
-        typer.echo(json.dumps(_as_json(url.render_as_string(), done, dry_run), indent=2))
+        typer.echo(json.dumps(_as_json(database.shown_url(url), done, dry_run), indent=2))
     else:
-        _show(url.render_as_string(), done, dry_run)
+        _show(database.shown_url(url), done, dry_run)
 
 
 def _as_json(store: str, done: "Maintained", dry_run: bool) -> dict[str, object]:
