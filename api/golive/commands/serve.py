@@ -47,7 +47,10 @@ def serve(
         typer.echo(f"golive serves on http://{shown}:{port}/", err=True)
     # Workers make the application themselves, from the environment.
     os.environ[settings.DATABASE_URL] = url.render_as_string(hide_password=False)
-    os.environ.setdefault(settings.ANONYMOUS, _OPEN_ON_LOOPBACK if loopback else "none")
+    if loopback and settings.ANONYMOUS not in os.environ:
+        os.environ[settings.ANONYMOUS] = _OPEN_ON_LOOPBACK
+        os.environ.setdefault(settings.HOSTS, f"localhost,127.0.0.1,::1,{host}")
+    os.environ.setdefault(settings.ANONYMOUS, "none")
     uvicorn.run(
         "golive.api:create_app",
         factory=True,
