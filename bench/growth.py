@@ -139,7 +139,7 @@ def main(count: int) -> None:
         done = export(plain, Path(folder) / "events.parquet", EventFilter())
         took, computed = time.perf_counter() - started, time.process_time() - computed
         print(
-            f"export: {done.events / took:,.0f} events/s, {done.events / computed:,.0f} a second of golive's CPU"
+            f"export: {done.events / took:,.0f} events/s, {done.events / computed:,.0f} a second of its CPU"
         )
     writers = Writers(plain)
     print("at rest:", writers.during(lambda: time.sleep(5)))
