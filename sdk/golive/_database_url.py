@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from golive.errors import ConfigurationError
+from golive.redaction import is_secret_key
 
 CLICKHOUSE: Final = "clickhousedb"
 
@@ -81,6 +82,12 @@ def same_database(a: URL, b: URL) -> bool:
     if path_a is not None or path_b is not None:
         return False
     return _user(a) == _user(b) and _address(a) == _address(b)
+
+
+def shown_url(url: URL) -> str:
+    """Return the URL without its secrets, which libpq takes among the parameters as well."""
+    secrets = {name: "***" for name in url.query if is_secret_key(name)}
+    return url.update_query_dict(secrets).render_as_string()
 
 
 def store_key(url: URL) -> str:

@@ -7,7 +7,9 @@ database.upgrade(url)                       # what `golive db upgrade` does
 engine = database.create_store_engine(url)  # synchronous, whatever the application uses
 """
 
+import contextlib
 import math
+import os
 import sqlite3
 import threading
 import time
@@ -23,6 +25,7 @@ from golive._database_url import (
     normalise_events_url,
     normalise_url,
     same_database,
+    shown_url,
     sqlite_path,
     store_key,
 )
@@ -38,6 +41,7 @@ __all__ = [
     "normalise_events_url",
     "normalise_url",
     "same_database",
+    "shown_url",
     "store_key",
     "upgrade",
 ]
@@ -106,7 +110,7 @@ def upgrade(url: URL, *, seed: bool = False) -> None:
     Raises:
         sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses.
     """
-    _make_folder(url)
+    _make_file(url)
     engine = create_store_engine(url)
     try:
         with engine.connect() as connection:
@@ -135,7 +139,7 @@ def check_schema(connection: Connection) -> None:
     version = max(versions, default="")
     if version >= HEAD:
         return
-    database = connection.engine.url.render_as_string(hide_password=True)
+    database = shown_url(connection.engine.url)
     found = f"are of revision {version}, older than {HEAD}" if version else "are missing"
     raise SchemaError(f"golive's tables {found} in {database}: run `golive db upgrade`")
 
@@ -143,7 +147,7 @@ def check_schema(connection: Connection) -> None:
 @contextmanager
 def migrating(url: URL) -> Iterator[Connection]:
     """Give a connection in a transaction that only one process at a time can have; commit at the end."""
-    _make_folder(url)
+    _make_file(url)
     engine = create_store_engine(url)
     try:
         with engine.connect() as connection:
@@ -192,9 +196,12 @@ def _migrate(url: URL, seed: bool) -> None:
         command.upgrade(config, "head")
 
 
-def _make_folder(url: URL) -> None:
-    if (path := sqlite_path(url)) is not None:
+def _make_file(url: URL) -> None:
+    """Make an SQLite file with its folders, where there is none: for its owner alone, as the spool is."""
+    if (path := sqlite_path(url)) is not None and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -36,6 +36,7 @@ STATE_MAX_AGE_SECONDS: Final = "GOLIVE_STATE_MAX_AGE_SECONDS"
 DATABASE_DEADLINE_SECONDS: Final = "GOLIVE_DATABASE_DEADLINE_SECONDS"
 
 ANONYMOUS: Final = "GOLIVE_ANONYMOUS"
+HOSTS: Final = "GOLIVE_HOSTS"
 OIDC_ISSUER: Final = "GOLIVE_OIDC_ISSUER"
 OIDC_AUDIENCE: Final = "GOLIVE_OIDC_AUDIENCE"
 MAX_BODY_BYTES: Final = "GOLIVE_MAX_BODY_BYTES"
@@ -120,6 +121,9 @@ class ServiceSettings:
     anonymous: frozenset[str] = frozenset()
     """`GOLIVE_ANONYMOUS`: what needs no token, by commas: `runbook`, `metrics`, `read`, or `none`. `golive
     serve` on loopback opens `runbook` and `metrics` unless it says something else."""
+    hosts: tuple[str, ...] = ()
+    """`GOLIVE_HOSTS`: names, by commas and without ports, that requests may be for. Any if it is not set;
+    `golive serve` sets those of loopback where it opens something by itself."""
     oidc_issuer: str | None = None
     """`GOLIVE_OIDC_ISSUER`: whose JSON Web Tokens are taken."""
     oidc_audience: str | None = None
@@ -241,6 +245,7 @@ def service_from_environment(environ: Mapping[str, str] | None = None) -> Servic
         raise ConfigurationError(f"{OIDC_ISSUER} and {OIDC_AUDIENCE}: expected both or neither")
     return ServiceSettings(
         anonymous=_anonymous(given),
+        hosts=_words(given, HOSTS),
         oidc_issuer=issuer,
         oidc_audience=audience,
         max_body_bytes=int(_number(given, MAX_BODY_BYTES, default.max_body_bytes, at_least=1024)),

@@ -119,11 +119,11 @@ def test_no_other_table_is_touched(store: str, business: Engine) -> None:
 
 
 def test_several_at_once_while_events_come_in_lose_nothing(store: str, business: Engine) -> None:
-    write(store, *spread(20_000, 100))
+    write(store, *spread(8_000, 100))
     generate = IdGenerator()
     fresh = [
         event(100_000 + n, NOW)._replace(id=generate(), created_ns=2_000_000_000 * 10**9)
-        for n in range(2_000)
+        for n in range(1_000)
     ]
     failures: list[BaseException] = []
 
@@ -146,9 +146,7 @@ def test_several_at_once_while_events_come_in_lose_nothing(store: str, business:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert left(business) == [str(n) for n in range(14_000, 20_000)] + [
-        str(100_000 + n) for n in range(2_000)
-    ]
+    assert left(business) == [str(n) for n in range(5_600, 8_000)] + [str(100_000 + n) for n in range(1_000)]
 
 
 def test_freed_pages_are_given_back_where_the_file_is_made_for_it(sqlite_store: str, tmp_path: Path) -> None:

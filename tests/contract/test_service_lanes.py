@@ -141,6 +141,7 @@ def test_a_check_that_hangs_takes_no_other_gauge_with_it(production: str) -> Non
     found = {sample.name: sample.value for metric in collector.collect() for sample in metric.samples}
     assert not building.released.is_set()
     assert found["golive_runbook_ok_to_enable_go_live"] == 0
+    assert "golive_runbook_evaluated_timestamp_seconds" not in found, "it was not"
     assert found["golive_kill_switch_engaged"] == 1
     assert "golive_risk_throttle" in found
     building.released.set()

@@ -154,6 +154,14 @@ def test_the_collector_sends_spans_to_tempo_and_events_to_golive() -> None:
     assert exporters["otlp_http/golive"]["logs_endpoint"] == "http://golive:8000/v1/logs"
 
 
+def test_the_collector_lets_through_what_golive_takes_and_as_its_document_says() -> None:
+    [condition] = COLLECTOR["processors"]["filter/kpi_events"]["log_conditions"]
+    dropped_unless = set(re.findall(r'(log\.\S+) != "kpi\.event"', condition))
+    assert dropped_unless == {"log.event_name", 'log.attributes["event.name"]'}
+    assert re.sub(r'log\.\S+ != "kpi\.event"', "", condition).split() == ["and"]
+    assert condition in (ROOT / "docs" / "otlp.md").read_text()
+
+
 def test_the_image_is_slim_small_in_rights_and_watched() -> None:
     text = (ROOT / "Dockerfile").read_text()
     stages = re.findall(r"^FROM (\S+)", text, re.MULTILINE)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from golive import audit, pipeline, readers, regression
 from golive.api import page, problems
 from golive.api.control import Control, build_control
+from golive.api.hardening import HardeningMiddleware
 from golive.api.routers import go_live, heimdall, kpi, operations, otlp, risk, runbook
 from golive.api.routers import regression as regression_router
 from golive.asgi import CorrelationMiddleware
@@ -71,7 +72,7 @@ def create_app(database_url: str | None = None, settings: ServiceSettings | None
         version=importlib.metadata.version("golive"),
         lifespan=lifespan,
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
+        docs_url=None,  # the page has them, from files of its own
         redoc_url=None,
     )
     app.state.golive = control
@@ -80,6 +81,7 @@ def create_app(database_url: str | None = None, settings: ServiceSettings | None
     app.include_router(otlp.router)
     app.router.routes.extend(page.routes())
     app.add_middleware(CorrelationMiddleware)
+    app.add_middleware(HardeningMiddleware, hosts=control.settings.hosts)
     problems.install(app)
     return app
 

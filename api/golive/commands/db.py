@@ -41,16 +41,16 @@ def upgrade(database_url: DatabaseUrl = None) -> None:
     with telling_errors():
         url = store_url(database_url)
         database.upgrade(url, seed=True)
-        typer.echo(f"{url.render_as_string()} is at revision {database.HEAD}")
+        typer.echo(f"{database.shown_url(url)} is at revision {database.HEAD}")
         events = readers.apart()
         if events is None:
             return
         if events.get_backend_name() == "clickhousedb":
             clickhouse_schema.upgrade(events)
-            typer.echo(f"{events.render_as_string()} has the tables of KPI events")
+            typer.echo(f"{database.shown_url(events)} has the tables of KPI events")
         else:
             database.upgrade(events, seed=True)
-            typer.echo(f"{events.render_as_string()} is at revision {database.HEAD}")
+            typer.echo(f"{database.shown_url(events)} is at revision {database.HEAD}")
 
 
 @app.command()
@@ -75,12 +75,12 @@ def maintain(
     While events are written and read; safe by several machines at once, and when it is interrupted. Other
     tables are never touched.
     """
-    from golive import readers, settings
+    from golive import database, readers, settings
     from golive.maintenance.maintaining import maintain as run
 
     with telling_errors():
         if (apart := readers.apart()) is not None:
-            fail(f"the events are in {apart.render_as_string()}, apart from the tripwires that read them")
+            fail(f"the events are in {database.shown_url(apart)}, apart from the tripwires that read them")
         url = store_url(database_url)
         if retention_days is None:
             retention_days = settings.retention_days_from_environment()
@@ -90,9 +90,9 @@ def maintain(
             typer.echo("stopped: run it again to do the rest", err=True)
             raise typer.Exit(INTERRUPTED) from None
     if output is Format.json:
-        typer.echo(json.dumps(_as_json(url.render_as_string(), done, dry_run), indent=2))
+        typer.echo(json.dumps(_as_json(database.shown_url(url), done, dry_run), indent=2))
     else:
-        _show(url.render_as_string(), done, dry_run)
+        _show(database.shown_url(url), done, dry_run)
 
 
 def _as_json(store: str, done: "Maintained", dry_run: bool) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -63,7 +64,7 @@ def import_log(
     """
     # Millions of tuples without a cycle: looking for cycles among them takes a fifth of the time.
     gc.disable()
-    from golive import readers
+    from golive import database, readers
     from golive.stores import open_store
 
     with telling_errors():
@@ -83,7 +84,7 @@ def import_log(
             raise typer.Exit(INTERRUPTED) from None
         finally:
             exporter.shutdown()
-    run.show(url.render_as_string())
+    run.show(database.shown_url(url))
     if run.rejected:
         raise typer.Exit(1)
 
@@ -184,7 +185,7 @@ class _Import:
             def reject(line: "BadLine") -> None:
                 nonlocal out
                 if out is None:
-                    out = stack.enter_context(self._rejects.open("w", encoding="utf-8"))
+                    out = stack.enter_context(open(self._rejects, "w", encoding="utf-8", opener=_own))
                 json.dump(line._asdict(), out)
                 out.write("\n")
                 self.rejected += 1
@@ -194,3 +195,8 @@ class _Import:
                     typer.echo(f"… and more, all in {self._rejects}", err=True)
 
             yield reject
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a file that nobody else reads, for its lines may hold secrets, and that is no link elsewhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

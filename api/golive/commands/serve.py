@@ -22,7 +22,7 @@ def serve(
     workers: Annotated[int, typer.Option(help="Processes.", min=1, max=64)] = 1,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Serve the runbook, the gates, the switches, the KPI events and the metrics.
+    """Serve the control-plane page, the runbook, the gates, the switches, the KPI events and the metrics.
 
     On loopback the first start makes a token with every scope and prints it once, and the runbook and the
     metrics need none. With ENV=production, or on another address, it refuses to start without a token that
@@ -42,9 +42,15 @@ def serve(
         loopback = _is_loopback(host) and not settings.gate_from_environment().in_production
         _require_credentials(url, loopback)
         _check_issuer()
+    if port:
+        shown = f"[{host}]" if ":" in host else host
+        typer.echo(f"golive serves on http://{shown}:{port}/", err=True)
     # Workers make the application themselves, from the environment.
     os.environ[settings.DATABASE_URL] = url.render_as_string(hide_password=False)
-    os.environ.setdefault(settings.ANONYMOUS, _OPEN_ON_LOOPBACK if loopback else "none")
+    if loopback and settings.ANONYMOUS not in os.environ:
+        os.environ[settings.ANONYMOUS] = _OPEN_ON_LOOPBACK
+        os.environ.setdefault(settings.HOSTS, f"localhost,127.0.0.1,::1,{host}")
+    os.environ.setdefault(settings.ANONYMOUS, "none")
     uvicorn.run(
         "golive.api:create_app",
         factory=True,

@@ -15,6 +15,25 @@ _SLACK: Final = dt.timedelta(days=1)
 """How much later than it was recorded an event may have happened: an hour is allowed, and clocks differ."""
 
 
+_SMALL_ID: Final = first_id(dt.datetime(2000, 1, 1, tzinfo=dt.UTC))
+"""Smaller ids are no times: rows from before golive have them, or of an application that still writes."""
+_SMALL_IDS: Final = 50_000
+"""So many are looked at while everybody waits."""
+
+
+def can_drop(connection: Connection, retention: Retention) -> bool:
+    """Tell whether ids show how old partitions are: whether few events have small ones, and no young one."""
+    table = layout(connection).sql(TABLE)
+    small, young = connection.execute(
+        text(
+            "SELECT count(*), count(*) FILTER (WHERE created_at >= :before) FROM "
+            f"(SELECT created_at FROM {table} WHERE id < {_SMALL_ID} LIMIT {_SMALL_IDS + 1}) AS t"
+        ),
+        {"before": retention.before},
+    ).one()
+    return bool(small <= _SMALL_IDS and not young)
+
+
 def drop_months(engine: Engine, retention: Retention, *, dry_run: bool = False) -> list[str]:
     """Drop the partitions all of whose events may go, but for those a tripwire reads; return their names.
 
@@ -38,7 +57,8 @@ def drop_months(engine: Engine, retention: Retention, *, dry_run: bool = False) 
         for stream in retention.floors:
             with engine.begin() as connection:
                 _copy(connection, found, retention, stream, upper)
-        locked(engine, lambda connection: _exchange(connection, retention, upper, old))
+        if not locked(engine, lambda connection: _exchange(connection, retention, upper, old)):
+            return []
         _drop_gone(engine)
     return names
 
@@ -82,11 +102,11 @@ def _copy(
     )
 
 
-def _exchange(connection: Connection, retention: Retention, upper: int, old: list[Partition]) -> None:
-    """Put what is kept in the place of the old partitions, in the open transaction."""
+def _exchange(connection: Connection, retention: Retention, upper: int, old: list[Partition]) -> bool:
+    """Put what is kept in the place of the old partitions, in the open transaction, unless it cannot be."""
     found = layout(connection)
-    if (found.partitions or [])[: len(old)] != old:
-        return  # somebody else has done it
+    if (found.partitions or [])[: len(old)] != old or not can_drop(connection, retention):
+        return False
     for stream in retention.floors:
         _copy(connection, found, retention, stream, upper)  # what came since
     parent, next_ = found.sql(TABLE), found.sql(_NEXT)
@@ -103,6 +123,7 @@ def _exchange(connection: Connection, retention: Retention, upper: int, old: lis
         f"ALTER TABLE {next_} DROP CONSTRAINT {_RANGE}",
         f'ALTER TABLE {next_} RENAME TO "{KEPT}"',
     )
+    return True
 
 
 def _drop_gone(engine: Engine) -> None:

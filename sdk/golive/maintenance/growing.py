@@ -16,12 +16,12 @@ from golive.maintenance.partitions import (
     Partition,
     bound,
     execute,
-    id_of,
     layout,
     locked,
     month,
     name_before,
 )
+from golive.maintenance.retention import first_id
 from golive.maintenance.standing_in import check_can_stand_in, stand_in
 from golive.names import CLOSING_CONSTRAINT
 
@@ -65,16 +65,16 @@ def make_months(engine: Engine, now: dt.datetime, *, dry_run: bool = False) -> l
     with engine.begin() as connection:
         found = layout(connection)
         started = _open(found).lower
-        large = started is None or started < id_of(month(now, 1))
+        large = started is None or started < first_id(month(now, 1))
         large = large and _is_large(connection, found)
     if not dry_run:
         _forget_unfinished(engine)
-    while started is None or started < id_of(month(now, MONTHS_AHEAD + 1)):
+    while started is None or started < first_id(month(now, MONTHS_AHEAD + 1)):
         end = _next_end(started, now, large)
         if not dry_run:
             _close(engine, end, large=large)
         made.append(name_before(end))
-        started, large = id_of(end), False
+        started, large = first_id(end), False
     return made
 
 
@@ -84,13 +84,13 @@ def _next_end(started: int | None, now: dt.datetime, large: bool) -> dt.datetime
     A large one gets a month more, for until it is closed no event from after its end can be written.
     """
     end = month(now + _FAR, 1) if large else month(now, 1)
-    while started is not None and id_of(end) <= started:
+    while started is not None and first_id(end) <= started:
         end = month(end, 1)
     return end
 
 
 def _close(engine: Engine, end: dt.datetime, *, large: bool) -> None:
-    last = id_of(end)
+    last = first_id(end)
     with engine.begin() as connection:
         found = layout(connection)
         ahead = _count(connection, f"{found.sql(OPEN)} WHERE id >= {last}", _AHEAD_ROWS + 1)

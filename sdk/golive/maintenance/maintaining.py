@@ -97,12 +97,17 @@ def _maintain_partitions(
     made = growing.make_months(engine, now, dry_run=dry_run)
     if may_go is None:
         return Maintained(partitioned=partitioned, partitions_made=tuple(made))
-    dropped = dropping.drop_months(engine, may_go, dry_run=dry_run)
     with engine.begin() as connection:
-        first = (partitions.layout(connection).partitions or [])[0]
-    # Months go whole; what is from before there were months, or was kept of those that are gone, does not.
-    below = 0 if first.lower is not None else min(may_go.below_id, first.upper or may_go.below_id)
-    deleted = _delete(engine, may_go._replace(below_id=below), dry_run)
+        can_drop = dropping.can_drop(connection, may_go)
+    dropped: list[str] = []
+    if can_drop:
+        dropped = dropping.drop_months(engine, may_go, dry_run=dry_run)
+        with engine.begin() as connection:
+            first = (partitions.layout(connection).partitions or [])[0]
+        # What is from before there were months, or was kept of those that are gone, does not go whole.
+        below = 0 if first.lower is not None else min(may_go.below_id, first.upper or may_go.below_id)
+        may_go = may_go._replace(below_id=below)
+    deleted = _delete(engine, may_go, dry_run)
     return deleted._replace(
         partitioned=partitioned, partitions_made=tuple(made), partitions_dropped=tuple(dropped)
     )

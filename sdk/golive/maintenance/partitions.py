@@ -20,7 +20,6 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from golive.errors import GoliveError
-from golive.maintenance.retention import first_id
 
 TABLE: Final = "kpi_event"
 OPEN: Final = "kpi_event_open"
@@ -92,11 +91,6 @@ def month(moment: dt.datetime, later: int = 0) -> dt.datetime:
 def name_before(end: dt.datetime) -> str:
     """Return the name of the partition that ends with a month's beginning."""
     return f"kpi_event_before_{end:%Y_%m}"
-
-
-def id_of(start: dt.datetime) -> int:
-    """Return the id with which a month begins."""
-    return first_id(start)
 
 
 def execute(connection: Connection, *statements: str) -> None:

@@ -26,7 +26,7 @@ from golive.series import Series
 _log = logging.getLogger(__name__)
 
 STEPS: Final = 48
-_CHARTS: Final = 24
+_CHARTS: Final = 20
 _CHART_EVENTS: Final = 300
 _SERIES: Final = 60
 _CHANGES: Final = 6
@@ -55,6 +55,8 @@ async def show(visit: Visit) -> Response:
     """Show everything whoever visits may see."""
     query = visit.request.query_params
     done = query.get("done", "")
+    chosen = ranges.chosen(query)
+    domain = query.get("domain", "").replace("\0", "")[:DOMAIN_MAX] or None
     seen: dict[str, Any] = {"levers": None}
     evaluations: list[Evaluation[Runbook]] = []
 
@@ -64,8 +66,6 @@ async def show(visit: Visit) -> Response:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(evaluate)
         if visit.may("read"):
-            chosen = ranges.chosen(query)
-            domain = query.get("domain", "").replace("\0", "")[:DOMAIN_MAX] or None
             look = functools.partial(_look, visit.control, chosen, domain)
             seen = await anyio.to_thread.run_sync(look, limiter=visit.control.page_threads)
     runbook = evaluations[0].value

@@ -27,6 +27,7 @@ _EVENTS: Final = 1_400
 _HISTORY: Final = 50
 _HEIGHT: Final = 26.0
 _PLACES: Final = 160
+_EVENTS_A_PLACE: Final = 16
 _DONE: Final = {"policy": "The policy was saved.", "rearm": "The tripwire was re-armed."}
 
 
@@ -130,7 +131,8 @@ def _tests(
     first = next(iter(made.values()))
     total = first.events or 1
     changed = None if change is None else first.quiet_events / total
-    found = [(level.until / total, level.level) for level in levels(events, first.kind, _PLACES)]
+    places = min(max(total // _EVENTS_A_PLACE, 1), _PLACES)
+    found = [(level.until / total, level.level) for level in levels(events, first.kind, places)]
     low, high = charts.scale(found, first.kind)
     label = f"The level of the stream over its {first.events} events"
     return {

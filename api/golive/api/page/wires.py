@@ -50,11 +50,6 @@ class Shown(NamedTuple):
     kind: str | None
     drawing: Drawing | None = None
 
-    @property
-    def name(self) -> str:
-        """Its domain and metric."""
-        return f"{self.wire.state.domain}/{self.wire.state.metric}"
-
 
 def shown(wire: Wire, drawing: Drawing | None = None) -> Shown:
     """Return a tripwire with the word for where it stands."""
