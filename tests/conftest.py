@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from golive import database, governance
-from tests.support.places import Place, clickhouse_url, make_cluster, opened
+from golive.exporters import clickhouse_schema
+from tests.support.places import Place, clickhouse_server, clickhouse_url, make_cluster, opened
 from tests.support.postgres import PostgresServer, PostgresUnavailable
 
 
@@ -109,6 +110,21 @@ def clickhouse_store(clickhouse_folder: Path) -> str:
     return clickhouse_url(clickhouse_folder)
 
 
+@pytest.fixture(scope="session")
+def clickhouse_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Where ClickHouse's engine listens, in a process of its own; one for each test process."""
+    with clickhouse_server(tmp_path_factory.mktemp("clickhouse_server")) as port:
+        yield port
+
+
+@pytest.fixture
+def server_store(clickhouse_port: int) -> str:
+    """The URL of a ClickHouse database with golive's tables, reached over HTTP."""
+    url = f"clickhousedb://127.0.0.1:{clickhouse_port}/test_{uuid.uuid4().hex[:12]}"
+    clickhouse_schema.upgrade(database.normalise_events_url(url))
+    return url
+
+
 @pytest.fixture
 def cluster_store(clickhouse_store: str) -> str:
     """The URL of a ClickHouse database with the tables of a cluster."""
@@ -120,7 +136,7 @@ def cluster_store(clickhouse_store: str) -> str:
     params=[
         "sqlite",
         "postgres",
-        pytest.param("clickhouse", marks=pytest.mark.stack),
+        pytest.param("server", marks=pytest.mark.stack, id="clickhouse"),
         pytest.param("cluster", marks=pytest.mark.stack),
     ]
 )

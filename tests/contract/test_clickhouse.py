@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from golive.kpi import kpi_fail, kpi_success, kpi_value
 from golive.otel_logs import LogRecordExportResult
 from golive.reader import EventFilter
 from tests.support.cli import golive
-from tests.support.places import Place, event, opened, total
+from tests.support.places import Place, event, everything, opened, total
 from tests.support.service import serving, token
 from tests.support.stores import one_store
 
@@ -197,6 +199,39 @@ def test_wires_are_looked_at_after_so_many_events(
     pipeline.shutdown()
     with governance.reading(store) as connection:
         assert connection.scalar(text("SELECT verdict FROM regression_state")) == "insufficient_data"
+
+
+_EMITTING = """
+from golive.kpi import emit_kpi
+
+while True:
+    print(emit_kpi(None, "W", "sent", True), flush=True)
+"""
+_DELIVERING = "from golive import pipeline; pipeline.configure(); assert pipeline.flush(60)"
+
+
+def test_what_killed_processes_had_acknowledged_is_there_once(
+    environment: dict[str, str], sqlite_store: str, server_store: str
+) -> None:
+    environment |= {"DATABASE_URL": sqlite_store, "GOLIVE_EVENTS_URL": server_store}
+    acknowledged: list[int] = []
+    command = [sys.executable, "-c", _EMITTING]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        acknowledged += [int(process.stdout.readline()) for _ in range(3_000)]
+        process.kill()
+        *whole, _ = process.stdout.read().split("\n")
+        acknowledged += map(int, whole)
+        process.wait()
+        process.stdout.close()
+    subprocess.run([sys.executable, "-c", _DELIVERING], env=environment, check=True, timeout=120)
+    with opened(server_store) as place, place.reading() as reader:
+        found = [each.id for each in everything(reader)]
+    assert len(set(found)) == len(found)
+    assert set(acknowledged) <= set(found)
 
 
 def test_merging_changes_nothing_that_is_read(clickhouse_store: str) -> None:

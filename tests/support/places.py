@@ -2,6 +2,8 @@
 
 import datetime as dt
 import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +83,9 @@ def opened(url: str | URL) -> Iterator[Place]:
         place.exporter.shutdown()
 
 
+_MISSING = "NOT TESTED, for chdb is not installed: make .venv/.clickhouse"
+_SERVER = Path(__file__).parent / "programs" / "clickhouse_server.py"
+
 _CLUSTER = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><main><shard>
 <internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>9000</port></replica>
 </shard></main></remote_servers></clickhouse>"""
@@ -89,12 +94,23 @@ _CLUSTER = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><main><shard>
 
 def clickhouse_url(folder: Path) -> str:
     """Return the URL of a database nobody has used, in the engine within this process."""
-    missing = "NOT TESTED, for chdb is not installed: make .venv/.clickhouse"
-    pytest.importorskip("chdb", reason=missing)
+    pytest.importorskip("chdb", reason=_MISSING)
     configuration = folder / "configuration.xml"
     configuration.write_text(_CLUSTER)
     path = quote(f"file:{folder / 'data'}?config-file={configuration}")
     return f"clickhousedb:///test_{uuid.uuid4().hex[:12]}?interface=chdb&path={path}"
+
+
+@contextmanager
+def clickhouse_server(folder: Path) -> Iterator[int]:
+    """Run ClickHouse's engine in a process of its own, and give the port it answers HTTP on."""
+    pytest.importorskip("chdb", reason=_MISSING)
+    command = [sys.executable, str(_SERVER), str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        yield int(server.stdout.readline())
+        assert server.stdin is not None
+        server.stdin.close()
 
 
 def make_cluster(url: str) -> None:
