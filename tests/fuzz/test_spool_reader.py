@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from golive import events
 from golive.drain import _parse
 from golive.spool import SpoolFolder, orphans
+from tests.support.fuzzing import fuzzed
 
 LINES = st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=30)
 JSON = st.recursive(
@@ -59,6 +60,7 @@ def drained(folder: SpoolFolder, max_lines: int) -> tuple[list[bytes], list[byte
     return intact, damaged
 
 
+@fuzzed
 @given(st.lists(LINES, min_size=1, max_size=4), POSITION, st.integers(1, 50))
 def test_a_damaged_note_of_what_was_delivered_loses_no_event(
     segments: list[list[bytes]], position: bytes, max_lines: int
@@ -84,6 +86,7 @@ def test_a_damaged_note_of_what_was_delivered_loses_no_event(
     assert damaged == []
 
 
+@fuzzed
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.integers(1, 50))
 def test_no_bytes_whatever_crash_the_reader_or_get_lost(segments: list[bytes], max_lines: int) -> None:
     with taken_over(segments, b"") as folder:
@@ -94,6 +97,7 @@ def test_no_bytes_whatever_crash_the_reader_or_get_lost(segments: list[bytes], m
     assert all(framed(line)[:-1] in whole for line in intact), "a line without its checksum passed"
 
 
+@fuzzed
 @given(LINES, st.data())
 def test_a_changed_byte_costs_its_own_line_only(lines: list[bytes], data: st.DataObject) -> None:
     content = bytearray(b"".join(map(framed, lines)))
@@ -110,6 +114,7 @@ def test_a_changed_byte_costs_its_own_line_only(lines: list[bytes], data: st.Dat
     assert intact in (lines, lines[:at] + lines[at + (2 if joined else 1) :])
 
 
+@fuzzed
 @given(st.text(alphabet="0123456789.~ abcdelog", max_size=14))
 def test_files_of_others_in_the_folder_are_left_alone(name: str) -> None:
     with tempfile.TemporaryDirectory() as root:
@@ -126,6 +131,7 @@ def test_files_of_others_in_the_folder_are_left_alone(name: str) -> None:
         assert (folder / f"{name}.log").exists() or name == "0000000001"
 
 
+@fuzzed
 @given(JSON | st.lists(JSON, min_size=14, max_size=14))
 def test_json_that_is_no_event_never_becomes_one(found: Any) -> None:
     """Also where its checksum is right: another version wrote it, or a hand."""
