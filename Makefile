@@ -62,6 +62,12 @@ $(VENV)/.release: $(VENV)/.dev
 	@$(PIP) install --group release
 	@touch $@
 
+# Half a gigabyte, which the tests with a real ClickHouse alone need.
+$(VENV)/.clickhouse: $(VENV)/.dev
+	@echo "installing ClickHouse's engine"
+	@$(PIP) install --group clickhouse
+	@touch $@
+
 .PHONY: demo
 demo: $(VENV)/.demo ## run the example deal desk, then serve its page; with LOG=path replay that event log instead
 	@$(BIN)/python -m examples.deal_desk.demo $(if $(LOG),--log "$(LOG)") $(if $(SERVE),--serve)
@@ -75,7 +81,7 @@ test-faults: $(VENV)/.dev ## kill, fork, stop and starve processes; takes minute
 	@$(BIN)/python -m pytest -m faults
 
 .PHONY: test-stack
-test-stack: $(VENV)/.dev ## with real Prometheus, Alertmanager, and OpenTelemetry in other languages
+test-stack: $(VENV)/.dev ## with real Prometheus, Alertmanager, ClickHouse, and OpenTelemetry in other languages
 	@$(BIN)/python -m pytest -m stack
 
 .PHONY: test-browser

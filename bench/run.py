@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import emit, export, gate, importing, imports, otlp, risk, transaction, tripwire_cost
+from bench import emit, export, gate, importing, imports, otlp, page, risk, transaction, tripwire_cost
 
 from tests.support.postgres import PostgresServer
 
@@ -32,6 +32,7 @@ def main() -> None:
         imports.main,
         lambda: gate.main(server),
         otlp.main,
+        lambda: page.main(server),
         lambda: risk.main(server),
         lambda: tripwire_cost.main(server),
     ):

@@ -9,7 +9,7 @@ from dashboards.panels import GREEN, GREY, RED
 
 _UID: Final = "golive-correlation"
 
-# `sqlstring` quotes what was typed, quotes in it included: it cannot end the literal.
+# `sqlstring` and `doublequote` quote what was typed, quotes in it included: it cannot end the literal.
 _EVENTS = """
     SELECT created_at AS "when", domain, metric,
            CASE WHEN success THEN 'success' WHEN NOT success THEN 'failure'
@@ -20,7 +20,7 @@ _EVENTS = """
 _OF_THE_ID = "correlation_id = ${correlation_id:sqlstring}"
 _OF_THE_TRACE = "trace_id = ${trace_id:sqlstring}"
 _SPANS = (
-    '{ span.golive.correlation_id = "$correlation_id" } | select(span.golive.correlation_id, '
+    "{ span.golive.correlation_id = ${correlation_id:doublequote} } | select(span.golive.correlation_id, "
     "span.golive.domain, span.golive.metric, span.golive.outcome, span.golive.actor)"
 )
 _OUTCOMES = {
@@ -88,7 +88,7 @@ def _both_sides(board: dashboard.Dashboard) -> None:
         .override_by_name("outcome", [panels.mapped(_OUTCOMES), panels.coloured_cell()])
         .override_by_name(
             "trace_id",
-            [panels.link("Show this trace", _here("${correlation_id}", "${__value.raw}"))],
+            [panels.link("Show this trace", _here("correlation_id", "__value.raw"))],
         )
     )
     board.with_panel(
@@ -102,7 +102,7 @@ def _both_sides(board: dashboard.Dashboard) -> None:
             height=10,
         ).override_by_regexp(
             "/(?i)^trace ?id$/",
-            [panels.link("Show this trace", _here("${correlation_id}", "${__value.raw}"))],
+            [panels.link("Show this trace", _here("correlation_id", "__value.raw"))],
         )
     )
 
@@ -133,11 +133,12 @@ def _trace(board: dashboard.Dashboard) -> None:
         .override_by_name("outcome", [panels.mapped(_OUTCOMES), panels.coloured_cell()])
         .override_by_name(
             "correlation_id",
-            [panels.link("Everything of this id", _here("${__value.raw:percentencode}", "${trace_id}"))],
+            [panels.link("Everything of this id", _here("__value.raw", "trace_id"))],
         )
     )
 
 
 def _here(correlation_id: str, trace_id: str) -> str:
-    """Return the address of this dashboard for an id and a trace, in the same time range."""
-    return f"/d/{_UID}?${{__url_time_range}}&var-correlation_id={correlation_id}&var-trace_id={trace_id}"
+    """Return the address of this dashboard, in the same time range, for what two variables hold."""
+    ids = f"var-correlation_id=${{{correlation_id}:percentencode}}&var-trace_id=${{{trace_id}:percentencode}}"
+    return f"/d/{_UID}?${{__url_time_range}}&{ids}"

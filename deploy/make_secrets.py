@@ -9,7 +9,13 @@ import secrets
 import sys
 from pathlib import Path
 
-RANDOM = ("postgres_password", "grafana_db_password", "grafana_admin_password", "alert_webhook_token")
+RANDOM = (
+    "postgres_password",
+    "clickhouse_password",
+    "grafana_db_password",
+    "grafana_admin_password",
+    "alert_webhook_token",
+)
 DEFAULT_WEBHOOK = "http://alert-log:9099/"
 
 

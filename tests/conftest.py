@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from golive import database, governance
+from tests.support.places import Place, clickhouse_url, make_cluster, opened
 from tests.support.postgres import PostgresServer, PostgresUnavailable
 
 
@@ -94,6 +95,39 @@ def store(request: pytest.FixtureRequest) -> str:
     """The URL of a database with golive's tables, of each kind in turn."""
     url: str = request.getfixturevalue("sqlite_store" if request.param == "sqlite" else "postgres_store")
     return url
+
+
+@pytest.fixture(scope="session")
+def clickhouse_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where ClickHouse's engine keeps its data: a process can have one folder open in its life."""
+    return tmp_path_factory.mktemp("clickhouse")
+
+
+@pytest.fixture
+def clickhouse_store(clickhouse_folder: Path) -> str:
+    """The URL of a ClickHouse database nobody has used; its tables are made at the first use."""
+    return clickhouse_url(clickhouse_folder)
+
+
+@pytest.fixture
+def cluster_store(clickhouse_store: str) -> str:
+    """The URL of a ClickHouse database with the tables of a cluster."""
+    make_cluster(clickhouse_store)
+    return clickhouse_store
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        "postgres",
+        pytest.param("clickhouse", marks=pytest.mark.stack),
+        pytest.param("cluster", marks=pytest.mark.stack),
+    ]
+)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A store of events, of each kind in turn."""
+    with opened(request.getfixturevalue(f"{request.param}_store")) as place:
+        yield place
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 from examples.deal_desk.driver import ACCEPTED, DECLINED, DENIED, Driver, Key, expected_rows
@@ -53,9 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         code = replay(options.log, url)
     else:
         code = deal(options.deals or round(options.seconds * DEALS_A_SECOND), options.seconds, url)
-    if options.serve or (sys.stdin.isatty() and sys.stdout.isatty()):
+    if code == 0 and (options.serve or (sys.stdin.isatty() and sys.stdout.isatty())):
         serve(url)
-    else:
+    if code == 0:
         console.print("\nThe control-plane page at http://localhost:8000/: [bold]make demo SERVE=1[/], or")
         console.print(f"  golive serve --database-url {url}", soft_wrap=True)
     return code
@@ -85,19 +86,15 @@ def deal(deals: int, seconds: float, url: str) -> int:
     return check(expected_rows(driver.outcomes), stored_rows(url)) or check_risk(driver.outcomes, url)
 
 
-def serve(url: str) -> None:
-    """Serve the control-plane page on what was recorded, until Ctrl-C; reading it needs no token."""
+def serve(url: str) -> NoReturn:
+    """Become the service of the control-plane page on what was recorded; reading it needs no token."""
     port = PORT if _is_free(PORT) else _free_port()
     console.print(f"\n[bold]The control-plane page: http://localhost:{port}/[/]  (Ctrl-C ends it)")
     console.print("Everybody on this machine may read it. To act, sign in with this token:")
+    sys.stdout.flush()
     command = [sys.executable, "-c", "from golive.cli import main; main()", "serve", "--port", str(port)]
-    run = subprocess.Popen(  # noqa: S603 - our own words, and no shell
-        [*command, "--database-url", url], env={**os.environ, "GOLIVE_ANONYMOUS": "runbook,metrics,read"}
-    )
-    try:
-        run.wait()
-    except KeyboardInterrupt:
-        run.wait()
+    environment = {**os.environ, "GOLIVE_ANONYMOUS": "runbook,metrics,read"}
+    os.execve(sys.executable, [*command, "--database-url", url], environment)  # noqa: S606 - our own words
 
 
 def replay(log: Path, url: str) -> int:

@@ -16,6 +16,8 @@ from sqlalchemy.exc import ArgumentError
 from golive.errors import ConfigurationError
 from golive.redaction import is_secret_key
 
+CLICKHOUSE: Final = "clickhousedb"
+
 _SQLITE_DRIVERS: Final = ("sqlite", "sqlite+pysqlite", "sqlite+aiosqlite")
 
 # asyncpg's own connection arguments, and SQLAlchemy's for it; libpq refuses what it does not know.
@@ -40,19 +42,28 @@ def normalise_url(url: str | URL) -> URL:
     Raises:
         ConfigurationError: It is no URL, names another kind of database, or an SQLite database in memory.
     """
-    try:
-        parsed = make_url(url.strip() if isinstance(url, str) else url)
-    except (ArgumentError, ValueError):
-        # Not chained, and not shown: the text may hold a password.
-        raise ConfigurationError(
-            "the database URL cannot be read; expected sqlite:///file.db or postgresql://user@host/database"
-        ) from None
+    parsed = _parsed(url)
     name = parsed.drivername
     if name in _SQLITE_DRIVERS:
         return _normalise_sqlite(parsed)
     if name.split("+")[0] in ("postgresql", "postgres"):
         return _normalise_postgresql(parsed)
-    raise ConfigurationError(f"golive keeps its events in SQLite or PostgreSQL, not in {name!r}")
+    if _is_clickhouse(parsed):
+        raise ConfigurationError(
+            "ClickHouse holds events alone: name it in GOLIVE_EVENTS_URL, and in DATABASE_URL an SQLite or "
+            "PostgreSQL database for the levers"
+        )
+    raise ConfigurationError(f"golive keeps its tables in SQLite or PostgreSQL, not in {name!r}")
+
+
+def normalise_events_url(url: str | URL) -> URL:
+    """Return the URL by which golive reaches an event store, which may be ClickHouse as well.
+
+    Raises:
+        ConfigurationError: As with `normalise_url`.
+    """
+    parsed = _parsed(url)
+    return parsed.set(drivername=CLICKHOUSE) if _is_clickhouse(parsed) else normalise_url(parsed)
 
 
 def same_database(a: URL, b: URL) -> bool:
@@ -62,7 +73,7 @@ def same_database(a: URL, b: URL) -> bool:
     users: the business's may lack the right to write events, which would break its transaction.
     """
     try:
-        a, b = normalise_url(a), normalise_url(b)
+        a, b = normalise_url(a), normalise_url(b)  # ClickHouse, which has no transactions, is refused
     except ConfigurationError:
         return False
     path_a, path_b = sqlite_path(a), sqlite_path(b)
@@ -81,10 +92,15 @@ def shown_url(url: URL) -> str:
 
 def store_key(url: URL) -> str:
     """Return 12 hexadecimal digits that name the store, the same for every user, password and driver."""
-    url = normalise_url(url)
+    url = normalise_events_url(url)
     path = sqlite_path(url)
     # Two schemas of one PostgreSQL database are two stores, and chosen by `options=-csearch_path=…`.
-    identity = [str(path)] if path is not None else [*_address(url), _query(url, "options")]
+    if path is not None:
+        identity = [str(path)]
+    elif _is_clickhouse(url):
+        identity = [url.host or os.path.realpath(_query(url, "path")), str(url.port), url.database or ""]
+    else:
+        identity = [*_address(url), _query(url, "options")]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
 
 
@@ -98,6 +114,20 @@ def sqlite_path(url: URL) -> Path | None:
         if database.startswith("//"):  # file://host/path: SQLite takes no host but localhost
             database = "/" + database[2:].partition("/")[2]
     return Path(os.path.realpath(database))
+
+
+def _parsed(url: str | URL) -> URL:
+    try:
+        return make_url(url.strip() if isinstance(url, str) else url)
+    except (ArgumentError, ValueError):
+        # Not chained, and not shown: the text may hold a password.
+        raise ConfigurationError(
+            "the database URL cannot be read; expected sqlite:///file.db or postgresql://user@host/database"
+        ) from None
+
+
+def _is_clickhouse(url: URL) -> bool:
+    return url.drivername.split("+")[0] in (CLICKHOUSE, "clickhouse")
 
 
 def _normalise_sqlite(url: URL) -> URL:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from golive import audit, database, governance, names, pipeline, settings
+from golive import audit, database, governance, names, pipeline, readers, settings
 from golive.checklist import checklist
 from golive.checks import DEFAULT_TIMEOUT_S, Check, CheckFunction, CheckResult, Severity
 from golive.models import HeimdallPolicy, RegressionPolicy, RegressionState, RiskPolicy
@@ -92,7 +92,7 @@ def heimdall_charter_present(db: Session) -> CheckResult:
 
 
 def kpi_pipeline_healthy(db: Session) -> CheckResult:
-    host = pipeline.host_account(database.normalise_url(db.connection().engine.url))
+    host = pipeline.host_account(readers.store_of(db))
     now = time.time()
     lost = {
         reason: counted.times

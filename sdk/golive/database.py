@@ -21,7 +21,14 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from golive._database_url import normalise_url, same_database, shown_url, sqlite_path, store_key
+from golive._database_url import (
+    normalise_events_url,
+    normalise_url,
+    same_database,
+    shown_url,
+    sqlite_path,
+    store_key,
+)
 from golive._watchdog import bound_checkouts
 from golive.errors import ConfigurationError, SchemaError
 
@@ -31,6 +38,7 @@ __all__ = [
     "check_schema",
     "create_store_engine",
     "migrating",
+    "normalise_events_url",
     "normalise_url",
     "same_database",
     "shown_url",

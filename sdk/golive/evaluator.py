@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from golive import levers
 from golive.levers import Levers
@@ -22,6 +22,9 @@ from golive.state import State
 __all__ = ["Evaluation", "Evaluator", "LeversEvaluator", "RunbookEvaluator", "StateEvaluator"]
 
 T = TypeVar("T")
+
+UNEVALUATED: Final = "runbook_evaluated"
+"""The blocker of a runbook that could not be evaluated."""
 
 
 class Evaluation(NamedTuple, Generic[T]):
@@ -141,7 +144,7 @@ class StateEvaluator(Evaluator[State | None]):
 
 def _unevaluated(message: str) -> Runbook:
     check: Mapping[str, Any] = {
-        "id": "runbook_evaluated",
+        "id": UNEVALUATED,
         "ok": False,
         "severity": "BLOCKER",
         "message": message,

@@ -65,3 +65,6 @@ DISCARDS: Final = (DISCARD_ROLLBACK, DISCARD_UNCOMMITTED, *LOSSES)
 """Every reason."""
 
 CORRELATION_HEADER: Final = "X-Correlation-ID"
+
+CLOSING_CONSTRAINT: Final = "golive_closing"
+"""On a partition of `kpi_event` while its end is being proved: an event from after it waits until it is."""

@@ -74,8 +74,9 @@ def configure(
     application. Children of a fork, and a helper called after `shutdown`, start with the same settings.
 
     Args:
-        database_url: The event store, SQLite or PostgreSQL. The default is `DATABASE_URL`, else the database
-            of the first session passed to a helper, else `sqlite:///golive.db`.
+        database_url: The event store: SQLite, PostgreSQL or ClickHouse. The default is `GOLIVE_EVENTS_URL`,
+            else `DATABASE_URL`, else the database of the first session passed to a helper, else
+            `sqlite:///golive.db`.
         tracer_provider: Makes the spans, in place of the global provider.
         meter_provider: Shows the metrics, in place of the global provider.
         logger_provider: Gets the OpenTelemetry events, in place of the global provider.
@@ -191,7 +192,7 @@ def host_account(url: "URL | None" = None) -> "HostAccount":
     if running is not None and (url is None or url == running.url):
         return host.read(spool_roots(running.settings, running.url), running.settings.max_series)
     settings = _settings(_process.configured or {})
-    store = url or _store_url((_process.configured or {}).get("database_url") or settings.database_url, None)
+    store = url or _store_url((_process.configured or {}).get("database_url"), settings, None)
     return host.read(spool_roots(settings, store), settings.max_series)
 
 
@@ -203,7 +204,7 @@ def _build(given: dict[str, Any], db: object) -> "Pipeline":
     redaction.add_secret_words(settings.redact_keys)
     _process.account.max_series = settings.max_series
     built = Pipeline(
-        _store_url(given.get("database_url") or settings.database_url, db),
+        _store_url(given.get("database_url"), settings, db),
         settings,
         _process.account,
         given.get("tracer_provider"),
@@ -223,11 +224,12 @@ def _settings(given: dict[str, Any]) -> Settings:
     return settings
 
 
-def _store_url(configured: "str | URL | None", db: object) -> "URL":
+def _store_url(given: "str | URL | None", settings: Settings, db: object) -> "URL":
     from golive import database, transactions
 
+    configured = given or settings.events_url or settings.database_url
     if configured is not None:
-        return database.normalise_url(configured)
+        return database.normalise_events_url(configured)
     session = transactions.session_of(db)
     if session is not None:
         try:

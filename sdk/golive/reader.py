@@ -1,23 +1,92 @@
-"""The read side of `kpi_event`: events, rates per metric, and the timeline of a correlation id."""
+"""The read side of KPI events: one interface, whichever store holds them, and what it returns.
+
+    from golive import readers
+
+    with readers.reading(db) as events:
+        events.summary(since=yesterday)
+        events.timeline("deal_123")
+
+`golive.sql_reader` reads SQLite and PostgreSQL; what reads other stores is found by entry point.
+"""
 
 import datetime as dt
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Connection, case, func, select, tuple_
-
-from golive.events import outcome_of
-from golive.models import KpiEventRow
+from golive.series import Series
+from golive.tripwire import Observation
 
 __all__ = [
     "Cursor",
     "Event",
     "EventFilter",
+    "EventReader",
     "MetricSummary",
     "TimelineEntry",
-    "events",
-    "summary",
-    "timeline",
+    "timeline_of",
 ]
+
+
+class EventReader(Protocol):
+    """Reads the events of one store, each once, however often it was written.
+
+    Its methods may block; one thread at a time calls them.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: The store cannot be reached within the deadline, or refuses.
+    """
+
+    def events(self, wanted: "EventFilter", limit: int, after: "Cursor | None" = None) -> "list[Event]":
+        """Return the latest events, the newest first, `limit` of them; those older than the cursor's.
+
+        Of one metric they come by time, otherwise by id or by time, which rise together. Where the store
+        keeps two events of one id, and the last is one of them, the other comes with it.
+        """
+
+    def summary(
+        self, since: dt.datetime | None = None, until: dt.datetime | None = None, domain: str | None = None
+    ) -> "list[MetricSummary]":
+        """Return a summary per (domain, metric), in their order, from `since` to before `until`."""
+
+    def timeline(self, correlation_id: str, limit: int | None = None) -> "list[TimelineEntry]":
+        """Return the events of a correlation id in the order they happened, the first `limit` of them."""
+
+    def series(
+        self, since: dt.datetime, until: dt.datetime, steps: int, domain: str | None = None
+    ) -> list[Series]:
+        """Return every stream with events from `since` to before `until`, by its domain and metric.
+
+        Args:
+            since: A whole second.
+            until: Later.
+            steps: How many of equal length there are, each of whole seconds.
+            domain: Of this one alone.
+        """
+
+    def newest_at(self) -> dt.datetime | None:
+        """Return when the newest event happened; None where there is none."""
+
+    def newest(
+        self,
+        domain: str,
+        metric: str,
+        limit: int,
+        *,
+        kind: str | None = None,
+        among: int | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+    ) -> list[Observation]:
+        """Return the newest events of a stream, the newest first.
+
+        Args:
+            domain: Of which domain.
+            metric: Of which metric.
+            limit: How many at most.
+            kind: Only those that carry this, `rate` or `value`; any if None.
+            among: Look for them among so many of the newest; among all if None.
+            since: After when.
+            until: Before when.
+        """
 
 
 class MetricSummary(NamedTuple):
@@ -96,112 +165,27 @@ class Cursor(NamedTuple):
     id: int
 
 
-def events(
-    connection: Connection, wanted: EventFilter, limit: int, after: Cursor | None = None
-) -> list[Event]:
-    """Return the latest events, the newest first, at most `limit`; those older than the cursor's.
-
-    Of one metric they come by time, otherwise by id, which rises with time: each is a range of an index.
-    """
-    row = KpiEventRow
-    by_time = wanted.domain is not None and wanted.metric is not None
-    order = (row.created_at, row.id) if by_time else (row.id,)
-    query = select(row.__table__).order_by(*(column.desc() for column in order)).limit(limit)
-    for field in ("domain", "metric", "success", "actor", "correlation_id"):
-        if (value := getattr(wanted, field)) is not None:
-            query = query.where(getattr(row, field) == value)
-    if wanted.since is not None:
-        query = query.where(row.created_at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(row.created_at < wanted.until)
-    if after is not None:
-        bound = after if by_time else (after.id,)
-        query = query.where(tuple_(*order) < tuple_(*bound))
-    return [
-        Event(
-            line.id,
-            line.created_at,
-            line.domain,
-            line.metric,
-            outcome_of(line.success, line.value),
-            line.value,
-            line.actor,
-            line.correlation_id,
-            line.duration_ms,
-            line.trace_id,
-            line.span_id,
-            line.detail,
-        )
-        for line in connection.execute(query)
-    ]
-
-
-def summary(
-    connection: Connection,
-    since: dt.datetime | None = None,
-    until: dt.datetime | None = None,
-    domain: str | None = None,
-) -> list[MetricSummary]:
-    """Return a summary per (domain, metric) of the events from `since` to before `until`, in their order."""
-    row = KpiEventRow
-
-    def count(condition: Any) -> Any:
-        return func.sum(case((condition, 1), else_=0))
-
-    undecided = row.success.is_(None)
-    query = select(
-        row.domain,
-        row.metric,
-        func.count(),
-        count(row.success.is_(True)),
-        count(row.success.is_(False)),
-        count(undecided & row.value.is_not(None)),
-        count(undecided & row.value.is_(None)),
-        func.sum(row.value),
-        func.avg(row.value),
-        func.min(row.created_at),
-        func.max(row.created_at),
-    ).group_by(row.domain, row.metric)
-    for condition in (
-        domain is None or row.domain == domain,
-        since is None or row.created_at >= since,
-        until is None or row.created_at < until,
-    ):
-        if condition is not True:
-            query = query.where(condition)
-    found = connection.execute(query.order_by(row.domain, row.metric))
-    return [MetricSummary(*map(_plain, line)) for line in found]
-
-
-def timeline(connection: Connection, correlation_id: str, limit: int | None = None) -> list[TimelineEntry]:
-    """Return the events of a correlation id in the order they happened, the first `limit` of them."""
-    row = KpiEventRow
-    query = select(row).where(row.correlation_id == correlation_id).order_by(row.created_at, row.id)
-    query = query.limit(limit)
+def timeline_of(events: list[Event]) -> list[TimelineEntry]:
+    """Return the events of one correlation id, in the order they happened, as entries of its timeline."""
     entries: list[TimelineEntry] = []
-    for line in connection.execute(query):
-        previous = entries[-1].created_at if entries else line.created_at
-        first = entries[0].created_at if entries else line.created_at
+    for event in events:
+        previous = entries[-1].created_at if entries else event.created_at
+        first = entries[0].created_at if entries else event.created_at
         entries.append(
             TimelineEntry(
-                line.id,
-                line.created_at,
-                (line.created_at - first).total_seconds(),
-                (line.created_at - previous).total_seconds(),
-                line.domain,
-                line.metric,
-                outcome_of(line.success, line.value),
-                line.value,
-                line.actor,
-                line.duration_ms,
-                line.trace_id,
-                line.span_id,
-                line.detail,
+                event.id,
+                event.created_at,
+                (event.created_at - first).total_seconds(),
+                (event.created_at - previous).total_seconds(),
+                event.domain,
+                event.metric,
+                event.outcome,
+                event.value,
+                event.actor,
+                event.duration_ms,
+                event.trace_id,
+                event.span_id,
+                event.detail,
             )
         )
     return entries
-
-
-def _plain(value: Any) -> Any:
-    """Return PostgreSQL's exact sums of whole numbers as the integers they are."""
-    return int(value) if value.__class__.__name__ == "Decimal" else value

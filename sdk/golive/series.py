@@ -1,40 +1,20 @@
-"""Rates per metric over a range of time, in steps: what a chart of them is drawn from.
+"""What rates over time are made of: for each metric its steps, from which a chart is drawn.
 
-with governance.reading(db, "events") as connection:
-    for each in series(connection, since, until, steps=48):
+with readers.reading(db) as events:
+    for each in events.series(since, until, steps=48):
         each.success_rate, each.steps[-1].events
-
-From ranges of an index, never the whole table: it costs what the range holds.
 """
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Integer,
-    Row,
-    bindparam,
-    case,
-    cast,
-    func,
-    literal_column,
-    select,
-)
-from sqlalchemy.sql.selectable import Select
+__all__ = ["EPOCH", "Series", "Step", "mean", "rate", "series_of", "step_seconds"]
 
-from golive.models import KpiEventRow
-
-__all__ = ["Series", "Step", "newest_at", "series", "streams"]
-
-_row = KpiEventRow
-_key: Final = (_row.domain, _row.metric)
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+"""From which the seconds of a step are counted."""
 
 
 class Step(NamedTuple):
@@ -60,7 +40,7 @@ class Step(NamedTuple):
 
 
 class Series(NamedTuple):
-    """A stream in the range; its figures are those of `reader.summary`."""
+    """A stream in the range; its figures are those of `EventReader.summary`."""
 
     domain: str
     metric: str
@@ -104,99 +84,32 @@ def mean(steps: Sequence[Step]) -> float | None:
     return math.fsum(step.value_sum for step in steps) / valued if valued else None
 
 
-def streams(connection: Connection, domain: str | None = None) -> Iterator[tuple[str, str]]:
-    """Yield every (domain, metric) there is, in their order; one look into an index for each."""
-    first = select(*_key).order_by(*_key).limit(1)
-    if domain is not None:
-        first = first.where(_row.domain == domain)
-    found = connection.execute(first).one_or_none()
-    while found is not None:
-        yield found[0], found[1]
-        # In two steps, each a look: SQLite would walk through the domain for (domain, metric) > (…, …).
-        within = first.where(_row.domain == found[0], _row.metric > found[1])
-        after = first.where(_row.domain > found[0])
-        found = connection.execute(within).one_or_none() or connection.execute(after).one_or_none()
+def step_seconds(since: dt.datetime, until: dt.datetime, steps: int) -> int:
+    """Return how many seconds a step has."""
+    return max(1, math.ceil((until - since).total_seconds() / steps))
 
 
-def newest_at(connection: Connection) -> dt.datetime | None:
-    """Return when the newest event happened; None where there is none."""
-    at = (
-        connection.scalar(
-            select(_row.created_at)
-            .where(_row.domain == domain, _row.metric == metric)
-            .order_by(_row.created_at.desc(), _row.id.desc())
-            .limit(1)
-        )
-        for domain, metric in streams(connection)
-    )
-    return max((each for each in at if each is not None), default=None)
-
-
-def series(
-    connection: Connection, since: dt.datetime, until: dt.datetime, steps: int, domain: str | None = None
-) -> list[Series]:
-    """Return every stream with events from `since` to before `until`, by its domain and metric.
+def series_of(rows: Iterable[Sequence[Any]]) -> list[Series]:
+    """Return the series of streams, by domain and metric.
 
     Args:
-        connection: To read from.
-        since: A whole second.
-        until: Later.
-        steps: How many of equal length there are, each of whole seconds.
-        domain: Of this one alone.
+        rows: One for each step of a stream that has events: domain, metric, and the step's own figures in
+            their order; the sum is None where there is none.
     """
-    width_s = max(1, math.ceil((until - since).total_seconds() / steps))
-    given = {
-        "since": since,
-        "until": until,
-        "start": (since - _EPOCH) // dt.timedelta(seconds=1),
-        "width": width_s,
-    }
-    query = _in_steps(connection.dialect.name)
-    if connection.dialect.name == "postgresql":
-        if domain is not None:
-            query = query.where(_row.domain == domain)
-        rows = connection.execute(query, given).all()
-    else:  # which would read all of the index at once, where this skips from stream to stream
-        query = query.where(_row.domain == bindparam("domain"), _row.metric == bindparam("metric"))
-        rows = [
-            row
-            for of, metric in streams(connection, domain)
-            for row in connection.execute(query, given | {"domain": of, "metric": metric})
-        ]
-    ordered = sorted(rows, key=lambda row: row[:3])
+    ordered = sorted(rows, key=lambda row: tuple(row[:3]))
     return [
-        Series(of, metric, [_step(row) for row in found])
-        for (of, metric), found in groupby(ordered, key=lambda row: tuple(row[:2]))
+        Series(domain, metric, [_step(*row[2:]) for row in found])
+        for (domain, metric), found in groupby(ordered, key=lambda row: tuple(row[:2]))
     ]
 
 
-def _step(row: Row[Any]) -> Step:
-    _, _, place, events, decided, successes, valued, value_sum, cancelled = tuple(row)
+def _step(
+    place: int,
+    events: int,
+    decided: int,
+    successes: int,
+    valued: int,
+    value_sum: float | None,
+    cancelled: int,
+) -> Step:
     return Step(place, events, decided, successes, valued, value_sum or 0.0, cancelled)
-
-
-def _in_steps(dialect: str) -> Select[Any]:
-    since_start = _unix_second(dialect) - bindparam("start", type_=BigInteger)
-    place = (since_start // bindparam("width", type_=BigInteger)).label("place")
-    cancelled = _row.success.is_(None) & _row.value.is_(None)
-    return (
-        select(
-            *_key,
-            place,
-            func.count(),
-            func.count(_row.success),
-            func.coalesce(func.sum(cast(_row.success, Integer)), 0),
-            func.count(_row.value),
-            func.sum(_row.value),
-            func.count(case((cancelled, 1))),
-        )
-        .where(_row.created_at >= bindparam("since"), _row.created_at < bindparam("until"))
-        .group_by(*(_key if dialect == "postgresql" else ()), literal_column("place"))
-    )
-
-
-def _unix_second(dialect: str) -> ColumnElement[Any]:
-    if dialect == "postgresql":
-        return cast(func.floor(func.date_part("epoch", _row.created_at)), BigInteger)
-    # Without the fraction, which SQLite would round to the next second.
-    return cast(func.strftime("%s", func.substr(_row.created_at, 1, 19)), BigInteger)

@@ -15,6 +15,7 @@ WhenFull = Literal["drop", "block", "raise"]
 DEFAULT_DATABASE_URL: Final = "sqlite:///golive.db"
 
 DATABASE_URL: Final = "DATABASE_URL"
+EVENTS_URL: Final = "GOLIVE_EVENTS_URL"
 SPOOL_DIR: Final = "GOLIVE_SPOOL_DIR"
 SPOOL_MAX_BYTES: Final = "GOLIVE_SPOOL_MAX_BYTES"
 SPOOL_WHEN_FULL: Final = "GOLIVE_SPOOL_WHEN_FULL"
@@ -62,6 +63,9 @@ class Settings:
 
     database_url: str | None = None
     """`DATABASE_URL`: the event store. None: the database of the first session, else `golive.db`."""
+    events_url: str | None = None
+    """`GOLIVE_EVENTS_URL`: the event store, where it is another database than that of the levers; ClickHouse
+    for one. None: they share one."""
     spool_dir: Path | None = None
     """`GOLIVE_SPOOL_DIR`: where spools live. None: `$XDG_STATE_HOME/golive/spool`."""
     spool_max_bytes: int = 1 << 30
@@ -152,6 +156,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     spool_dir = given.get(SPOOL_DIR)
     return Settings(
         database_url=given.get(DATABASE_URL),
+        events_url=given.get(EVENTS_URL),
         spool_dir=Path(spool_dir) if spool_dir else None,
         spool_max_bytes=int(_number(given, SPOOL_MAX_BYTES, default.spool_max_bytes, at_least=4096)),
         when_full=parse_when_full(given.get(SPOOL_WHEN_FULL, default.when_full), SPOOL_WHEN_FULL),
@@ -195,6 +200,11 @@ def database_deadline_from_environment() -> float:
     given = {DATABASE_DEADLINE_SECONDS: text} if text else {}
     default = GateSettings().database_deadline_s
     return _number(given, DATABASE_DEADLINE_SECONDS, default, at_least=_DEADLINE_MIN_S)
+
+
+def events_url_from_environment() -> str | None:
+    """Return the URL of an event store apart from the database; None where they are one."""
+    return os.environ.get(EVENTS_URL, "").strip() or None
 
 
 def evaluate_every_from_environment() -> int:

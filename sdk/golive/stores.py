@@ -1,6 +1,6 @@
 """How the SDK finds the exporter that writes to an event store: by entry point, as OpenTelemetry does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -24,6 +24,9 @@ class EventStore(Protocol):
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write a batch, each event once however often it is exported. Never raises."""
+
+    def write(self, events: Iterable[KpiEvent]) -> int:
+        """Write events, each once; return how many were not there yet. May raise, and iterate them twice."""
 
     def insert(self, connection: Connection, events: Sequence[KpiEvent]) -> bool:
         """Insert in the connection's open transaction, by one statement.

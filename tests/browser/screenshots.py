@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any, Literal
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -15,10 +16,15 @@ from tests.browser.chromium import FLAGS, find
 from tests.support import scene
 from tests.support.service import golive_serve
 
-WIDE, NARROW = (1440, 900), (390, 844)
+SIZES = {"wide": (1280, 2400), "narrow": (390, 1500)}
+"""Width, and the most of the height that is shown."""
 TRIPPED = "/tripwire?domain=WHOLESALE&metric=contract_rate"
+_WHOLE = "document.documentElement.scrollHeight"
+_GLANCE = "document.querySelector('#tripwires').getBoundingClientRect().bottom + scrollY + 16"
+"""For the README: down to the tripwires."""
 PARTS = {
     "overview": "/",
+    "glance": "/#tripwires",
     "correlation": f"/correlation?id={scene.DEAL}",
     "tripwire": TRIPPED,
     "audit": "/audit",
@@ -50,17 +56,25 @@ def take(address: str, secret: str | None, folder: Path, parts: dict[str, str]) 
     """Take these parts, signed in with a token if there is one."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
-        for scheme in ("light", "dark"):
-            for width, size in (("wide", WIDE), ("narrow", NARROW)):
-                context = browser.new_context(
-                    viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, device_scale_factor=1
-                )
+        schemes: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
+        for scheme in schemes:
+            for name, (width, height) in SIZES.items():
+                viewport: Any = {"width": width, "height": 800}
+                context = browser.new_context(viewport=viewport, color_scheme=scheme)
                 page = context.new_page()
                 if secret is not None:
                     sign_in(page, address, secret)
-                for name, path in parts.items():
+                for part, path in parts.items():
+                    if part == "glance" and (name, scheme) != ("wide", "light"):
+                        continue
                     page.goto(address + path)
-                    page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+                    page.wait_for_load_state("networkidle")
+                    whole = page.evaluate(_GLANCE if part == "glance" else _WHOLE)
+                    page.screenshot(
+                        path=folder / f"{part}-{name}-{scheme}.png",
+                        full_page=True,
+                        clip={"x": 0, "y": 0, "width": width, "height": min(whole, height)},
+                    )
                 context.close()
         browser.close()
 

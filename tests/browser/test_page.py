@@ -24,7 +24,6 @@ PARTS = (
     WIRE,
     "/tripwire?domain=NEW&metric=m",
 )
-HOSTILE_PARTS = ("/", "/audit")
 
 
 def stored(url: str) -> regression.RegressionPolicyView:
@@ -328,6 +327,15 @@ def test_hostile_text_is_text_in_every_field(visitor: Visitor, width: int) -> No
         assert fits(page), path
         assert axe(page) == [], path
         visitor.check()
+
+
+def test_the_description_of_the_api_loads_nothing_from_elsewhere(visitor: Visitor) -> None:
+    hosts: set[str] = set()
+    visitor.page.on("request", lambda asked: hosts.add(asked.url.split("/")[2]))
+    visitor.go("/api/docs")
+    expect(visitor.page.get_by_text("/api/governance/runbook/status")).to_be_visible()
+    assert {f"http://{host}" for host in hosts} == {visitor.site.address}
+    visitor.check()
 
 
 def test_it_weighs_little(visitor: Visitor) -> None:

@@ -206,6 +206,29 @@ def test_an_act_that_fails_leaves_no_trace(store: str) -> None:
     assert (found.ok, found.rows) == (True, 0)
 
 
+def test_entries_are_narrowed_by_who_what_when_and_whether_it_was_done(store: str) -> None:
+    for actor, action, target, ok in (
+        ("ann", "risk_policy.upsert", "A/m", True),
+        ("bob", "risk_policy.throttle", "A/m", False),
+        ("ann", "riskXpolicy.upsert", "B", True),
+        ("ann", "risk_policy", None, True),
+    ):
+        append(store, actor=actor, action=action, target=target, ok=ok)
+    now = utc_now()
+
+    def ids(**wanted: Any) -> list[int]:
+        with governance.reading(store) as connection:
+            return [entry.id for entry in audit.entries(connection, limit=10, **wanted)]
+
+    assert ids(actor="ann") == [4, 3, 1]
+    assert ids(action="risk_policy") == [4, 2, 1]
+    assert ids(action="risk_policy.upsert") == [1]
+    assert ids(target="A/m", ok=True) == [1]
+    assert ids(ok=False) == [2]
+    assert ids(until=now, before_id=3) == [2, 1]
+    assert ids(until=now - dt.timedelta(days=1)) == ids(since=now + dt.timedelta(days=1)) == []
+
+
 def test_entries_come_by_pages(chain: str) -> None:
     with governance.reading(chain) as connection:
         first = audit.entries(connection, limit=2)

@@ -40,6 +40,12 @@ def test_every_row_the_driver_knows_to_be_true_is_there_and_no_other(demo: tuple
     assert "every one true and none missing" in output
 
 
+def test_the_demo_ends_with_where_its_page_is(demo: tuple[str, Connection]) -> None:
+    output, _ = demo
+    assert "http://localhost:8000/" in output
+    assert "golive serve --database-url sqlite:///" in output
+
+
 def test_a_success_inside_the_transaction_is_there_if_and_only_if_the_deal_is_in_the_books(
     demo: tuple[str, Connection],
 ) -> None:
@@ -92,7 +98,9 @@ def test_a_recommendation_the_charter_refuses_leaves_its_refusal_and_no_deal(
     demo: tuple[str, Connection],
 ) -> None:
     _, connection = demo
-    refused = deals_with(connection, "metric = 'recommendation' AND NOT success")
+    refused = deals_with(
+        connection, "metric = 'recommendation' AND NOT success AND detail LIKE '%NotEligible%'"
+    )
     assert refused
     assert not refused & deals_with(connection, "metric = 'risk_reserved'")
     query = text("SELECT correlation_id FROM heimdall_event WHERE event = 'prod_use' AND NOT ok")

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
-from golive import database
+from golive import database, sessions, tokens
+from golive.api.page.sign_in import _expires_at
+from golive.models.base import utc_now
 from golive.runbook import build_runbook
 from tests.support.cli import golive
 from tests.support.service import golive_serve, serving, upgraded
@@ -62,18 +65,17 @@ def test_no_browser_takes_data_for_a_page(service: httpx.Client, path: str) -> N
     assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
-def test_the_description_of_the_api_runs_only_the_scripts_it_knows(service: httpx.Client) -> None:
+def test_the_description_of_the_api_runs_only_scripts_of_the_services_own(service: httpx.Client) -> None:
     answer = service.get("/api/docs")
     policy = answer.headers["content-security-policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
-    loaded = re.findall(r'<(?:script|link)[^>]*(?:src|href)="(https:[^"]+)"([^>]*)>', answer.text)
-    assert len(loaded) == 2
-    for address, attributes in loaded:
-        assert re.search(r"@\d+\.\d+\.\d+/", address), "a version that changes under its hash"
-        assert 'integrity="sha384-' in attributes
-        assert address in policy
+    loaded = re.findall(r'<(?:script|link)[^>]*(?:src|href)="([^"]+)"', answer.text)
+    assert loaded
+    for address in loaded:
+        assert address.startswith("/")
+        assert service.get(address).status_code == 200
 
 
 def test_an_sqlite_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
@@ -168,3 +170,49 @@ def test_annotations_carry_no_control_codes(
     printed = golive(*arguments, cwd=tmp_path, environment=environment, check=None).stdout
     assert printed.replace("\n", "").isprintable()
     assert all(line.startswith(("::error title=", "::warning title=")) for line in printed.splitlines())
+
+
+SIGNED_IN = "golive_session"
+
+
+@pytest.fixture
+def visitor(sqlite_url: str) -> Iterator[tuple[httpx.Client, str]]:
+    """A browser without JavaScript, and a token that may do everything."""
+    secret = tokens.create(upgraded(sqlite_url), name="ops", scopes=tokens.SCOPES, actor="test")
+    with serving(sqlite_url) as client:
+        yield client, secret
+
+
+def test_whoever_signs_in_anew_leaves_no_session_behind(visitor: tuple[httpx.Client, str]) -> None:
+    client, secret = visitor
+    assert client.post("/sign-in", data={"token": secret}).status_code == 303
+    before = client.cookies[SIGNED_IN]
+    assert client.post("/sign-in", data={"token": secret}).status_code == 303
+    assert client.get("/audit").status_code == 200
+    assert client.cookies[SIGNED_IN] != before
+    client.cookies.clear()
+    assert client.get("/audit", headers={"Cookie": f"{SIGNED_IN}={before}"}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=9999-12-31T23:59:59Z",
+        "since=2020-01-02&until=2020-01-01",
+        "since=x",
+        "since=0001-01-01T00:00%2b23:59",
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/audit"])
+def test_a_range_that_is_none_is_said_to_be_none(
+    visitor: tuple[httpx.Client, str], path: str, query: str
+) -> None:
+    client, secret = visitor
+    client.post("/sign-in", data={"token": secret})
+    assert client.get(f"{path}?{query}").status_code in (200, 422)
+
+
+@pytest.mark.parametrize("exp", [1e300, 10**20])
+def test_a_session_ends_by_golives_time_where_the_issuers_is_none(exp: float) -> None:
+    token = jwt.encode({"sub": "carol", "exp": exp}, "x" * 32)
+    assert _expires_at(token) <= utc_now() + sessions.LIFETIME

@@ -114,11 +114,11 @@ def test_any_detail_makes_a_whole_row(golive: Golive, given: object, stored: obj
         db.execute(text("SELECT 1"))
         kpi_success(db, "W", "in_transaction", detail=given)
         db.commit()
-    from golive import reader
+    from golive.sql_reader import SqlReader
 
     with golive.engine.connect() as connection:
         assert len(golive.rows()) == 2
-        assert reader.timeline(connection, "none") == []
+        assert SqlReader(connection).timeline("none") == []
     for row in golive.rows():
         found = json.loads(row.detail) if golive.engine.dialect.name == "sqlite" else row.detail
         assert found == stored

@@ -263,14 +263,18 @@ def change_throttle(url: str, throttle: float) -> None:
     upsert_policy(url, **values, actor="ops", reason="half")
 
 
-def test_with_the_levers_unreadable_their_gauges_are_absent_and_not_stale(
+def test_with_the_levers_unreadable_their_gauges_are_absent_and_not_stale_and_one_says_so(
     client: httpx.Client, production: str
 ) -> None:
-    assert "golive_risk_limit{" in client.get("/metrics").text
+    text_before = client.get("/metrics").text
+    assert "golive_risk_limit{" in text_before
+    assert "golive_levers_known 1.0" in text_before
     with governance.engine_for(production).begin() as connection:
         connection.execute(text("ALTER TABLE risk_ledger_day RENAME TO elsewhere"))
     wait_until(lambda: "golive_risk_limit{" not in client.get("/metrics").text, 1.5)
-    assert client.get("/metrics").status_code == 200
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert "golive_levers_known 0.0" in answer.text
 
 
 def test_the_time_of_the_evaluation_is_exposed_and_is_that_of_one_evaluation_an_interval(

@@ -260,6 +260,17 @@ def check_headers(answer: httpx.Response) -> None:
     assert answer.headers["referrer-policy"] == "same-origin"
 
 
+def test_a_range_that_is_none_is_said_to_be_none(client: httpx.Client, production: str) -> None:
+    sign_in(client, production, "read")
+    for query in ("since=never", "since=2026-01-02&until=2026-01-01", "since=2026-01-01T00:00&until=x"):
+        answer = client.get(f"/?{query}")
+        assert answer.status_code == 422, query
+        assert "The request is not valid" in answer.text
+    shown = client.get("/?range=eternity&domain=%00&done=%3Cb%3E")
+    assert shown.status_code == 200
+    assert ">24 hours</a>" in shown.text
+
+
 def test_what_the_page_needs_comes_from_itself_and_is_kept_under_its_hash(client: httpx.Client) -> None:
     text = client.get("/sign-in").text
     needed = re.findall(r'(?:href|src)="(/static/[^"]+)"', text)

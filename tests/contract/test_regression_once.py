@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from golive import governance, regression, risk
@@ -12,6 +12,7 @@ from golive.database import normalise_url
 from golive.errors import NotRestorable
 from golive.exporters.tripwires import AfterEvents
 from golive.models.base import utc_now
+from golive.reader import EventReader
 from golive.regression.judging import judge
 from golive.risk.policy import RiskPolicyView
 from tests.support.service import wait_until
@@ -133,10 +134,11 @@ def test_a_database_that_fails_at_one_wire_lets_the_others_trip_first(
         enable(store, stream)
         fall(store, stream)
 
-    def refusing(connection: Connection, policy: regression.RegressionPolicyView, *more: Any) -> Any:
+    def refusing(reader: EventReader, policy: regression.RegressionPolicyView, *more: Any) -> Any:
         if policy.domain == "CAPITAL":
-            connection.execute(text("SELECT nothing FROM nowhere"))
-        return judge(connection, policy, *more)
+            with governance.reading(store) as connection:
+                connection.execute(text("SELECT nothing FROM nowhere"))
+        return judge(reader, policy, *more)
 
     monkeypatch.setattr("golive.regression.evaluation.judge", refusing)
     with pytest.raises(SQLAlchemyError):

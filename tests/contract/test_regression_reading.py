@@ -9,6 +9,7 @@ from sqlalchemy import event, text
 
 from golive import database, governance
 from golive.regression import events
+from golive.sql_reader import SqlReader
 from golive.tripwire import Rule, events_needed
 from tests.support.wires import fill
 
@@ -40,7 +41,7 @@ def test_postgresql_reads_one_range_of_the_index_and_sorts_nothing(postgres_url:
         def _note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
             statements.append((statement, parameters))
 
-        found = events.newest(connection, *STREAM, events_needed(CONFIRMED))
+        found = events.newest(SqlReader(connection), *STREAM, events_needed(CONFIRMED))
         reads = [each for each in statements if each[0].startswith("SELECT")]
         [(statement, parameters)] = reads
         explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
@@ -58,23 +59,23 @@ def test_postgresql_reads_one_range_of_the_index_and_sorts_nothing(postgres_url:
 def test_a_second_read_finds_the_kind_the_first_was_short_of(store: str) -> None:
     fill(store, STREAM, [outcome for _ in range(300) for outcome in (None, 2.5, True, True)])
     with governance.reading(store) as connection:
-        found = events.newest(connection, *STREAM, 400)
+        found = events.newest(SqlReader(connection), *STREAM, 400)
     assert len({each.id for each in found if each.success is not None}) == 400
     with governance.reading(store) as connection:
-        found = events.newest(connection, *STREAM, 200, kind="value")
+        found = events.newest(SqlReader(connection), *STREAM, 200, kind="value")
     assert len({each.id for each in found if each.success is None and each.value is not None}) == 200
 
 
 def test_a_stream_of_cancelled_events_is_not_read_to_its_end(store: str) -> None:
     fill(store, STREAM, [True] * 10 + [None] * 500 + [True] * 5)
     with governance.reading(store) as connection:
-        found = events.newest(connection, *STREAM, 20)
+        found = events.newest(SqlReader(connection), *STREAM, 20)
     assert sum(each.success is True for each in {each.id: each for each in found}.values()) == 5
 
 
 def test_a_plan_set_for_one_read_does_not_outlive_its_transaction(postgres_url: str) -> None:
     database.upgrade(database.normalise_url(postgres_url))
     with governance.engine_for(postgres_url).connect() as connection:
-        events.newest(connection, *STREAM, 10)
+        events.newest(SqlReader(connection), *STREAM, 10)
         connection.rollback()
         assert connection.scalar(text("SHOW enable_sort")) == "on"

@@ -66,7 +66,7 @@ def test_without_a_retention_nothing_goes(store: str, business: Engine) -> None:
 def test_what_happened_and_was_recorded_too_long_ago_goes(store: str, business: Engine) -> None:
     write(store, *spread(5_000, 100))
     done = maintain(normalise_url(store), retention_days=30, now=NOW)
-    assert done == (NOW - 30 * DAY, 3_500, 0)
+    assert done[:3] == (NOW - 30 * DAY, 3_500, 0)
     assert left(business) == [str(number) for number in range(3_500, 5_000)]
     assert maintain(normalise_url(store), retention_days=30, now=NOW).events_deleted == 0
 
@@ -100,7 +100,7 @@ def test_what_a_tripwire_reads_stays(store: str, business: Engine) -> None:
 def test_of_a_stream_with_fewer_events_all_stay(store: str, business: Engine) -> None:
     regression.upsert_policy(store, domain="W", metric="sent", actor="t", reason="t")
     write(store, event(1, NOW - 9_000 * DAY))
-    assert maintain(normalise_url(store), retention_days=1, now=NOW) == (NOW - DAY, 0, 1)
+    assert maintain(normalise_url(store), retention_days=1, now=NOW)[:3] == (NOW - DAY, 0, 1)
     assert left(business) == ["1"]
 
 
@@ -119,11 +119,11 @@ def test_no_other_table_is_touched(store: str, business: Engine) -> None:
 
 
 def test_several_at_once_while_events_come_in_lose_nothing(store: str, business: Engine) -> None:
-    write(store, *spread(20_000, 100))
+    write(store, *spread(8_000, 100))
     generate = IdGenerator()
     fresh = [
         event(100_000 + n, NOW)._replace(id=generate(), created_ns=2_000_000_000 * 10**9)
-        for n in range(2_000)
+        for n in range(1_000)
     ]
     failures: list[BaseException] = []
 
@@ -146,9 +146,7 @@ def test_several_at_once_while_events_come_in_lose_nothing(store: str, business:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert left(business) == [str(n) for n in range(14_000, 20_000)] + [
-        str(100_000 + n) for n in range(2_000)
-    ]
+    assert left(business) == [str(n) for n in range(5_600, 8_000)] + [str(100_000 + n) for n in range(1_000)]
 
 
 def test_freed_pages_are_given_back_where_the_file_is_made_for_it(sqlite_store: str, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tests.support.service import JSON, audited, bearer, serving, serving_app, t
 from tests.support.stores import one_store
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
-OPEN = {"/livez", "/readyz", "/api/openapi.json", "/api/docs", "/docs/oauth2-redirect"}
+OPEN = {"/livez", "/readyz", "/api/openapi.json"}
 
 PAGE = {route.path for route in page.routes()}
 
@@ -115,8 +115,7 @@ def test_every_reading_route_needs_a_token_unless_the_operator_says_otherwise(pr
     assert len(reading) >= 8
     with serving_app(app) as client:
         for path in reading:
-            if not path.startswith("/api/docs"):
-                assert client.get(url_of(path)).status_code == 401, path
+            assert client.get(url_of(path)).status_code == 401, path
     anonymous = frozenset({"runbook", "metrics", "read"})
     with serving(production, anonymous=anonymous) as client:
         for path in reading:
@@ -364,6 +363,21 @@ def test_an_issuers_tokens_are_taken_and_only_genuine_ones(production: str, issu
         signature = jwt.utils.base64url_encode(signed.sign(header + b"." + claims, public))
         assert status(bearer(b".".join([header, claims, signature]).decode())) == 401
     assert issuer.asked.count("/keys") <= 2, "an unknown key id makes the service fetch again and again"
+
+
+def test_an_issuers_token_signs_in_to_the_page_until_it_expires(production: str, issuer: Issuer) -> None:
+    with serving(production, oidc_issuer=issuer.url, oidc_audience="golive") as client:
+        shown = issuer.sign(scope="read operate", exp=int(time.time()) + 600)["Authorization"].split()[1]
+        answer = client.post("/sign-in", data={"token": shown})
+        assert answer.status_code == 303
+        assert 0 < int(answer.headers["set-cookie"].partition("Max-Age=")[2].partition(";")[0]) <= 600
+        assert "oidc:carol" in client.get("/").text
+        issuer.works = False  # the session is golive's own
+        time.sleep(1.1)
+        assert client.get("/audit").status_code == 200
+        with governance.reading(production) as connection:
+            (expires_at,) = connection.exec_driver_sql("SELECT expires_at FROM page_session").one()
+        assert str(expires_at) < str(utc_now() + dt.timedelta(seconds=601)).partition("+")[0]
 
 
 @one_store

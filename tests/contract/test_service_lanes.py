@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from golive import go_live, governance, reader, tokens
+from golive import go_live, governance, tokens
 from golive.api.auth import Authenticator
 from golive.api.control import Control
 from golive.evaluator import Evaluator, LeversEvaluator, RunbookEvaluator, StateEvaluator
@@ -22,6 +22,7 @@ from golive.exporters.prometheus_gate import GateCollector
 from golive.production import ProductionGate
 from golive.runbook import build_runbook
 from golive.settings import GateSettings
+from golive.sql_reader import SqlReader
 from golive.state import ALL_OFF, State
 from tests.support.service import serving, token, wait_until
 
@@ -72,7 +73,7 @@ def test_slow_reads_keep_neither_the_kill_switch_nor_the_gate_waiting(
     service: httpx.Client, production: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading = Blocking(lambda *_: [])
-    monkeypatch.setattr(reader, "summary", reading)
+    monkeypatch.setattr(SqlReader, "summary", reading)
     with asking(service, 60, "/api/kpi/summary") as answers, ExitStack() as used:
         wait_until(lambda: reading.entered >= 5)  # as many as there are connections for events
         assert service.get("/api/governance/runbook/gate").status_code == 200
@@ -140,6 +141,7 @@ def test_a_check_that_hangs_takes_no_other_gauge_with_it(production: str) -> Non
     found = {sample.name: sample.value for metric in collector.collect() for sample in metric.samples}
     assert not building.released.is_set()
     assert found["golive_runbook_ok_to_enable_go_live"] == 0
+    assert "golive_runbook_evaluated_timestamp_seconds" not in found, "it was not"
     assert found["golive_kill_switch_engaged"] == 1
     assert "golive_risk_throttle" in found
     building.released.set()

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from deploy import make_secrets, prepare
+from golive import database
 from tests.support.prometheus import installed
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,8 @@ def test_it_agrees_with_the_schema_of_compose_files() -> None:
 def test_every_server_of_the_stack_is_there() -> None:
     stack = {"golive", "postgres", "otel-collector", "prometheus", "alertmanager", "tempo", "grafana"}
     assert stack < SERVICES.keys()
-    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["load"]
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert profiles == {"clickhouse": ["clickhouse"], "load": ["load"]}
 
 
 @each_service
@@ -91,8 +93,24 @@ def test_every_service_waits_for_what_it_needs_and_is_watched(name: str) -> None
 
 def test_the_tables_are_made_once_before_golive_serves() -> None:
     assert SERVICES["golive"]["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}
-    assert SERVICES["prepare"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert SERVICES["prepare"]["depends_on"] == {
+        "postgres": {"condition": "service_healthy"},
+        "clickhouse": {"condition": "service_healthy", "required": False},
+    }
     assert SERVICES["postgres"]["depends_on"] == {"secrets": {"condition": "service_completed_successfully"}}
+
+
+def test_the_url_of_clickhouse_that_is_shown_leads_to_its_service() -> None:
+    [shown] = re.findall(r"GOLIVE_EVENTS_URL='(.+)'", FILE.read_text())
+    url = database.normalise_events_url(shown)
+    clickhouse = SERVICES["clickhouse"]
+    assert (url.host, url.port) == ("clickhouse", 8123)
+    assert (url.username, url.database) == (
+        clickhouse["environment"]["CLICKHOUSE_USER"],
+        clickhouse["environment"]["CLICKHOUSE_DB"],
+    )
+    assert str(url.query["password_file"]) in clickhouse["entrypoint"][2]
+    assert COMPOSE["x-store"]["GOLIVE_EVENTS_URL"] == "${GOLIVE_EVENTS_URL:-}"
 
 
 def test_every_secret_that_is_read_is_made_and_the_other_way_round() -> None:
@@ -134,6 +152,14 @@ def test_the_collector_sends_spans_to_tempo_and_events_to_golive() -> None:
     exporters = COLLECTOR["exporters"]
     assert exporters["otlp_grpc/tempo"]["endpoint"] == f"tempo:{listens.rpartition(':')[2]}"
     assert exporters["otlp_http/golive"]["logs_endpoint"] == "http://golive:8000/v1/logs"
+
+
+def test_the_collector_lets_through_what_golive_takes_and_as_its_document_says() -> None:
+    [condition] = COLLECTOR["processors"]["filter/kpi_events"]["log_conditions"]
+    dropped_unless = set(re.findall(r'(log\.\S+) != "kpi\.event"', condition))
+    assert dropped_unless == {"log.event_name", 'log.attributes["event.name"]'}
+    assert re.sub(r'log\.\S+ != "kpi\.event"', "", condition).split() == ["and"]
+    assert condition in (ROOT / "docs" / "otlp.md").read_text()
 
 
 def test_the_image_is_slim_small_in_rights_and_watched() -> None:

@@ -115,6 +115,18 @@ def test_a_link_leads_from_events_to_spans_and_back() -> None:
     }
     assert links.keys() == {"Events", "Spans", "Events of the trace"}
     assert all("/d/golive-correlation?" in link for link in links.values())
-    assert "var-trace_id=${__value.raw}" in links["Events"]
-    assert "var-trace_id=${__value.raw}" in links["Spans"]
-    assert "var-correlation_id=${__value.raw" in links["Events of the trace"]
+    assert "var-trace_id=${__value.raw:" in links["Events"]
+    assert "var-trace_id=${__value.raw:" in links["Spans"]
+    assert "var-correlation_id=${__value.raw:" in links["Events of the trace"]
+
+
+def test_what_is_typed_cannot_end_its_place_in_a_query_or_an_address() -> None:
+    [board] = [each for each in BOARDS if each["uid"] == "golive-correlation"]
+    for panel in panels(board):
+        for target in panel["targets"]:
+            text = target.get("rawSql", target.get("query"))
+            quoted = "sqlstring" if "rawSql" in target else "doublequote"
+            if text != "$trace_id":  # all of the query: nothing around it to end
+                assert set(re.findall(r"\$\{?(?:\w+)(?::(\w+))?", text)) == {quoted}, text
+        for address in re.findall(r'"url": "([^"]+)"', json.dumps(panel)):
+            assert re.findall(r"=\$\{[\w.]+(?::(\w+))?\}", address) == ["percentencode"] * 2, address

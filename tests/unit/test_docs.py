@@ -52,7 +52,9 @@ PIPELINE_VARIABLES = {settings.DATABASE_URL} | {
     for name, value in vars(settings).items()
     if name.isupper()
     and isinstance(value, str)
-    and name.startswith(("SPOOL_", "SHUTDOWN_", "DETAIL_", "MAX_SERIES", "REDACT_", "EVALUATE_EVERY_"))
+    and name.startswith(
+        ("SPOOL_", "SHUTDOWN_", "DETAIL_", "MAX_SERIES", "REDACT_", "EVALUATE_EVERY_", "EVENTS_")
+    )
 }
 
 PROMETHEUS_NAMES = {

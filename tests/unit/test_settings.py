@@ -55,3 +55,25 @@ def test_a_value_that_cannot_work_is_an_error_that_names_the_variable(name: str,
 def test_production_is_enforced_however_it_is_written(env: str) -> None:
     gate = settings.gate_from_environment({"ENV": env, "GO_LIVE_ENFORCE": "0"})
     assert (gate.in_production, gate.enforce) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://jaeger:16686/trace/{trace_id}", "https://x.example/?q={trace_id}"]
+)
+def test_an_address_of_traces_is_taken(address: str) -> None:
+    assert settings.service_from_environment({"GOLIVE_TRACE_URL": address}).trace_url == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert('{trace_id}')",
+        "ftp://x/{trace_id}",
+        "//x/{trace_id}",
+        "https://x.example/",
+        "http:///{trace_id}",
+    ],
+)
+def test_an_address_of_traces_that_leads_nowhere_or_elsewhere_is_refused(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="GOLIVE_TRACE_URL"):
+        settings.service_from_environment({"GOLIVE_TRACE_URL": address})

@@ -12,8 +12,8 @@ import anyio
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
-from golive import audit, pipeline, regression
-from golive.api import description, page, problems
+from golive import audit, pipeline, readers, regression
+from golive.api import page, problems
 from golive.api.control import Control, build_control
 from golive.api.hardening import HardeningMiddleware
 from golive.api.routers import go_live, heimdall, kpi, operations, otlp, risk, runbook
@@ -57,7 +57,7 @@ def create_app(database_url: str | None = None, settings: ServiceSettings | None
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Now, so that the first scrape finds the account of this store, and dead processes' events go out.
-        await anyio.to_thread.run_sync(pipeline.configure, control.engine.url)
+        await anyio.to_thread.run_sync(pipeline.configure, readers.store_of(control.engine))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_verify_audit_chain, control)
             if control.settings.evaluate_interval_s:
@@ -72,14 +72,13 @@ def create_app(database_url: str | None = None, settings: ServiceSettings | None
         version=importlib.metadata.version("golive"),
         lifespan=lifespan,
         openapi_url="/api/openapi.json",
-        docs_url=None,
+        docs_url=None,  # the page has them, from files of its own
         redoc_url=None,
     )
     app.state.golive = control
     app.include_router(router, prefix="/api")
     app.include_router(operations.router)
     app.include_router(otlp.router)
-    app.router.routes.append(description.ROUTE)
     app.router.routes.extend(page.routes())
     app.add_middleware(CorrelationMiddleware)
     app.add_middleware(HardeningMiddleware, hosts=control.settings.hosts)

@@ -38,8 +38,6 @@ class Control:
 
     engine: Engine
     """golive's own: whatever waits for the database waits no longer than the deadline."""
-    events: Engine
-    """The same with connections of its own, so that reading events keeps nothing else waiting."""
     settings: ServiceSettings
     anonymous: frozenset[str]
     """What needs no token: `runbook`, `metrics`, `read`."""
@@ -90,7 +88,6 @@ def build_control(db: object = None, given: ServiceSettings | None = None) -> Co
     limits = Limits(service)
     return Control(
         engine=engine,
-        events=governance.engine_for(url, lane="events"),
         settings=service,
         anonymous=service.anonymous,
         authenticator=Authenticator(governance.engine_for(url, lane="switch"), service, limits),

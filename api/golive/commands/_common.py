@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy import URL, Connection
 
+    from golive.reader import EventReader
+
 MISCONFIGURED = 2
 INTERRUPTED = 130
 """What a shell expects of a command that Ctrl-C ended."""
 _WIDTH_OF_A_PIPE = 160
+PATIENCE_S = 600.0
+"""How long a person at a shell waits for events from a store apart, in seconds."""
 _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 TIME_HELP = "An ISO 8601 time (UTC unless it has an offset), or how long ago: 30m, 24h, 7d."
@@ -107,6 +111,15 @@ def reading(given: str | None) -> "Iterator[Connection]":
                 yield connection
         finally:
             engine.dispose()
+
+
+@contextmanager
+def reading_events(given: str | None) -> "Iterator[EventReader]":
+    """Yield what reads the events of the store, its schema checked."""
+    from golive import readers
+
+    with reading(given) as connection, readers.beside(connection, PATIENCE_S) as events:
+        yield events
 
 
 def fail(message: str) -> NoReturn:

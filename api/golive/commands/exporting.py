@@ -9,6 +9,7 @@ from golive.commands._common import (
     INTERRUPTED,
     TIME_HELP,
     DatabaseUrl,
+    fail,
     moment,
     store_url,
     telling_errors,
@@ -29,12 +30,15 @@ def export_events(
     Events go on being written meanwhile. The file is there whole, or as it was before. Exit code 0 if it is
     written, 2 if it cannot be.
     """
+    from golive import readers
     from golive.exporters.parquet import export
     from golive.reader import EventFilter
 
     wanted = EventFilter(domain, metric, since=moment("since", since), until=moment("until", until))
     with telling_errors():
-        url = store_url(database_url)
+        url = readers.apart() or store_url(database_url)
+        if url.get_backend_name() == "clickhousedb":
+            fail("ClickHouse writes Parquet itself: SELECT … FROM kpi_event FINAL … FORMAT Parquet")
         try:
             done = export(url, file, wanted, overwrite=force)
         except KeyboardInterrupt:

@@ -26,7 +26,7 @@ from golive.commands._progress import reading_progress
 if TYPE_CHECKING:
     from golive.eventlog import BadLine, EventLog
     from golive.events import KpiEvent
-    from golive.exporters.sql import SqlLogRecordExporter
+    from golive.stores import EventStore
 
 BATCH_EVENTS = 10_000
 PROGRESS_LINES = 2_000
@@ -64,16 +64,16 @@ def import_log(
     """
     # Millions of tuples without a cycle: looking for cycles among them takes a fifth of the time.
     gc.disable()
-    from golive import database
-    from golive.exporters.sql import SqlLogRecordExporter
+    from golive import database, readers
+    from golive.stores import open_store
 
     with telling_errors():
         log = open_log(file, mapping, constants, source)
-        url = store_url(database_url)
+        url = readers.apart() or store_url(database_url)
         rejects = rejects or Path(f"{file.name}.rejects.jsonl")
         if rejects.exists() and file.exists() and rejects.samefile(file):
             fail("--rejects: expected another file than the log itself")
-        exporter = SqlLogRecordExporter(url)
+        exporter = open_store(url)
         run = _Import(exporter, rejects)
         try:
             exporter.write([])  # a store that cannot be written is said before anything is read
@@ -125,7 +125,7 @@ class _Batch(Iterable["KpiEvent"]):
 class _Import:
     """One run: what was read, written and rejected."""
 
-    def __init__(self, exporter: "SqlLogRecordExporter", rejects: Path) -> None:
+    def __init__(self, exporter: "EventStore", rejects: Path) -> None:
         self._exporter = exporter
         self._rejects = rejects
         self.rejected = 0

@@ -13,7 +13,7 @@ from golive.commands._common import (
     FormatOption,
     console,
     moment,
-    reading,
+    reading_events,
     shown,
 )
 
@@ -40,11 +40,9 @@ def summary(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Show the rates of every domain and metric in a range of time."""
-    from golive import reader
-
     begin, end = moment("since", since), moment("until", until)
-    with reading(database_url) as connection:
-        found = reader.summary(connection, begin, end, domain)
+    with reading_events(database_url) as events:
+        found = events.summary(begin, end, domain)
     if output is Format.json:
         _print_json([_as_json(metric) | {"success_rate": metric.success_rate} for metric in found])
     else:
@@ -58,10 +56,8 @@ def correlation(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Show everything that happened under a correlation id, in order. Exit code 1 if nothing did."""
-    from golive import reader
-
-    with reading(database_url) as connection:
-        found = reader.timeline(connection, correlation_id)
+    with reading_events(database_url) as events:
+        found = events.timeline(correlation_id)
     if output is Format.json:
         _print_json([_as_json(entry) for entry in found])
     else:

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from golive.commands._common import DatabaseUrl, console, reading, shown, store_url, telling_errors
+from golive.commands._common import (
+    PATIENCE_S,
+    DatabaseUrl,
+    console,
+    reading,
+    shown,
+    store_url,
+    telling_errors,
+)
 from golive.commands.evaluating import figure
 from golive.commands.runbook import as_text
 
@@ -26,7 +34,7 @@ def review(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Show the runbook, the levers, the rates of the last days beside those before, and every act."""
-    from golive import audit, go_live, levers, reader
+    from golive import audit, go_live, levers, readers
     from golive.models.base import utc_now
     from golive.runbook import build_runbook
 
@@ -37,9 +45,9 @@ def review(
         found = build_runbook(url)
         state = go_live.read(url)
         stand = levers.read(url)
-    with reading(database_url) as connection:
-        recent = reader.summary(connection, begin, now)
-        before = reader.summary(connection, begin - dt.timedelta(days=days), begin)
+    with reading(database_url) as connection, readers.beside(connection, PATIENCE_S) as events:
+        recent = events.summary(begin, now)
+        before = events.summary(begin - dt.timedelta(days=days), begin)
         acts = audit.entries(connection, limit=20, since=begin)
     typer.echo(f"{as_text(dict(found))}\n")
     typer.echo(_state(state) + "\n")

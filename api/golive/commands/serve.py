@@ -22,7 +22,7 @@ def serve(
     workers: Annotated[int, typer.Option(help="Processes.", min=1, max=64)] = 1,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Serve the runbook, the gates, the switches, the KPI events and the metrics.
+    """Serve the control-plane page, the runbook, the gates, the switches, the KPI events and the metrics.
 
     On loopback the first start makes a token with every scope and prints it once, and the runbook and the
     metrics need none. With ENV=production, or on another address, it refuses to start without a token that
@@ -42,6 +42,9 @@ def serve(
         loopback = _is_loopback(host) and not settings.gate_from_environment().in_production
         _require_credentials(url, loopback)
         _check_issuer()
+    if port:
+        shown = f"[{host}]" if ":" in host else host
+        typer.echo(f"golive serves on http://{shown}:{port}/", err=True)
     # Workers make the application themselves, from the environment.
     os.environ[settings.DATABASE_URL] = url.render_as_string(hide_password=False)
     if loopback and settings.ANONYMOUS not in os.environ:

@@ -197,12 +197,15 @@ def _query(wanted: EventFilter, dialect: str) -> Select[Any]:
 
 
 def _snapshot(connection: Connection) -> Connection:
-    """Return the connection in a transaction whose reads all see one state, its schema checked."""
+    """Return the connection in a transaction whose reads all see one state, the schema checked before."""
+    database.check_schema(connection)
+    connection.rollback()
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN")
-    else:
-        connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    database.check_schema(connection)
+        return connection
+    connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    # Before the snapshot is taken, so that no partition is exchanged between the two.
+    connection.exec_driver_sql("LOCK TABLE kpi_event IN ACCESS SHARE MODE")
     return connection
 
 

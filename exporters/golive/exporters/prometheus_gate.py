@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from golive import checks
-from golive.evaluator import LeversEvaluator, RunbookEvaluator, StateEvaluator
+from golive.evaluator import UNEVALUATED, LeversEvaluator, RunbookEvaluator, StateEvaluator
 from golive.exporters.prometheus_levers import charter_gauges, risk_gauges, tripwire_gauges
 from golive.runbook import STANDARD_CHECKS, Runbook
 from golive.state import State
@@ -57,6 +57,9 @@ class GateCollector(Collector):
         yield from _state_gauges(self._state.latest(left_s, asked_at).value)
         left_s = max(asked_at + self._wait_s - time.monotonic(), 0.0)
         levers = self._levers.latest(left_s, asked_at).value
+        yield GaugeMetricFamily(
+            "golive_levers_known", "Whether the levers could be read", float(levers is not None)
+        )
         if levers is not None:
             yield from risk_gauges(levers.risk)
             yield from charter_gauges(levers.charter)
@@ -106,8 +109,9 @@ def _runbook_gauges(runbook: Runbook) -> Iterable[Metric]:
         "Whether the runbook has no blocker",
         float(runbook["ok_to_enable_go_live"]),
     )
-    yield GaugeMetricFamily(
-        "golive_runbook_evaluated_timestamp_seconds",
-        "When the runbook was evaluated, Unix time",
-        dt.datetime.fromisoformat(runbook["generated_at"]).timestamp(),
-    )
+    if UNEVALUATED not in {report["id"] for report in runbook["blockers"]}:
+        yield GaugeMetricFamily(
+            "golive_runbook_evaluated_timestamp_seconds",
+            "When the runbook was evaluated, Unix time",
+            dt.datetime.fromisoformat(runbook["generated_at"]).timestamp(),
+        )

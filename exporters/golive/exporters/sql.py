@@ -15,26 +15,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from golive import database, names, otel_logs, settings
+from golive import database, names
 from golive.errors import GoliveError, SchemaError
-from golive.events import KpiEvent, check_event
+from golive.events import KpiEvent
+from golive.exporters._records import Complaints, after_events, events_of, log_rejected, one_line, streams_of
 from golive.exporters._rows import PostgresRows, Row, SqliteRows, event_of, row_of
 from golive.ids import next_probe
 from golive.otel_logs import LogRecordExporter, LogRecordExportResult, ReadableLogRecord
-
-if TYPE_CHECKING:
-    from golive.exporters.tripwires import AfterEvents
 
 __all__ = ["SqlLogRecordExporter"]
 
 _log = logging.getLogger(__name__)
 
-_COMPLAIN_EVERY_S = 60.0
 _RECHECK_S = 5.0
 _READ_ONLY_TRANSACTION = "25006"
 _UNIQUE_VIOLATION = "23505"
@@ -64,23 +60,21 @@ class SqlLogRecordExporter(LogRecordExporter):
         self._rows: SqliteRows | PostgresRows | None = None
         self._opening = threading.Lock()
         self._recheck_at = 0.0
-        self._complaint = ("", 0.0)
+        self._complaints = Complaints()
         self._takes_any_text = True
-        self.on_rejected: Callable[[str], None] = _log_rejected
-        self._tripwires = _tripwires_of(self._url)
+        self.on_rejected: Callable[[str], None] = log_rejected
+        self._tripwires = after_events(self._url)
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Write a batch; FAILURE if the store cannot be written now, and nothing of it is. Never raises."""
         try:
-            self._write(lambda: (row_of(event) for record in batch if (event := _event_of(record))))
+            self._write(lambda: map(row_of, events_of(batch)))
         except Exception as error:  # drivers raise what they like; the caller keeps the batch
-            self._complain(error)
+            self._complaints.cannot_write(error)
             return LogRecordExportResult.FAILURE
-        if self._complaint[0]:
-            self._complaint = ("", 0.0)
-            _log.warning("the event store can be written again")
+        self._complaints.written()
         if self._tripwires is not None:
-            self._tripwires.saw(map(_stream_of, filter(_is_kpi_event, batch)))
+            self._tripwires.saw(streams_of(batch))
         return LogRecordExportResult.SUCCESS
 
     def write(self, events: Iterable[KpiEvent]) -> int:
@@ -112,7 +106,7 @@ class SqlLogRecordExporter(LogRecordExporter):
             statements = self._statements()
         except Exception as error:  # see `export`
             self._recheck_at = time.monotonic() + _RECHECK_S
-            self._complain(error)
+            self._complaints.cannot_write(error)
             return False
         if not self._takes_any_text or connection.get_execution_options().get("postgresql_readonly"):
             return False
@@ -218,7 +212,7 @@ class SqlLogRecordExporter(LogRecordExporter):
             except Exception as error:
                 if not self._is_refused(error):
                     raise
-                _log.error("the event store refuses event %d: %s", row.id, _one_line(error))
+                _log.error("the event store refuses event %d: %s", row.id, one_line(error))
                 self.on_rejected(json.dumps(row._asdict()))
         return written
 
@@ -284,52 +278,17 @@ class SqlLogRecordExporter(LogRecordExporter):
     def _is_refused(self, error: Exception) -> bool:
         """Return whether the database will never take a row: for a value, or an operator's constraint."""
         driver = self._engine.dialect.loaded_dbapi
-        refused = isinstance(_raw(error), (driver.DataError, driver.IntegrityError))
-        return refused and not self._is_id_taken(error)
-
-    def _complain(self, error: Exception) -> None:
-        """Log that the store cannot be written: once for each cause, and each minute."""
-        said, due = self._complaint
-        message = _one_line(error)
-        if message != said or time.monotonic() >= due:
-            self._complaint = (message, time.monotonic() + _COMPLAIN_EVERY_S)
-            _log.error("the event store cannot be written, events wait in the spool: %s", message)
+        raw = _raw(error)
+        refused = isinstance(raw, (driver.DataError, driver.IntegrityError))
+        # That one goes by itself: a partition is being closed, and the event's clock is far ahead.
+        closing = getattr(getattr(raw, "diag", None), "constraint_name", None) == names.CLOSING_CONSTRAINT
+        return refused and not closing and not self._is_id_taken(error)
 
 
 _SCHEMA_OF_TABLE = text(
     "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
     "WHERE c.oid = to_regclass('kpi_event')"
 )
-
-
-def _event_of(record: ReadableLogRecord) -> KpiEvent | None:
-    try:
-        event = otel_logs.from_record(record)
-        if event is not None and not otel_logs.is_own(record):
-            check_event(event)
-    except (KeyError, TypeError, ValueError) as error:
-        _log.error("a log record named kpi.event is no KPI event and was not written: %s", error)
-        return None
-    return event
-
-
-def _is_kpi_event(record: ReadableLogRecord) -> bool:
-    return record.log_record.event_name == names.EVENT_NAME
-
-
-def _stream_of(record: ReadableLogRecord) -> tuple[str, str]:
-    attributes = record.log_record.attributes or {}
-    return str(attributes.get(names.DOMAIN)), str(attributes.get(names.METRIC))
-
-
-def _tripwires_of(url: URL) -> "AfterEvents | None":
-    """Return what evaluates tripwires after so many events, where it was asked for."""
-    every = settings.evaluate_every_from_environment()
-    if not every:
-        return None
-    from golive.exporters.tripwires import AfterEvents
-
-    return AfterEvents(url, every)
 
 
 def _insert_missing(
@@ -370,12 +329,3 @@ def _sqlstate(error: DBAPIError) -> str | None:
 
 def _raw(error: Exception) -> BaseException:
     return getattr(error, "orig", None) or error
-
-
-def _log_rejected(row: str) -> None:
-    _log.error("not recorded: %s", row)
-
-
-def _one_line(error: Exception) -> str:
-    cause = _raw(error)
-    return " ".join(f"{type(cause).__name__}: {cause}".split())[:500]

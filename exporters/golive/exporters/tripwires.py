@@ -32,11 +32,11 @@ class AfterEvents:
     Evaluations of one stream that fall due while the thread works or rests become one.
 
     Args:
-        url: The store.
+        url: The database of the levers; None for `DATABASE_URL`.
         every: After how many events of a stream.
     """
 
-    def __init__(self, url: URL, every: int) -> None:
+    def __init__(self, url: URL | None, every: int) -> None:
         self._url = url
         self._every = every
         self._lock = threading.Lock()

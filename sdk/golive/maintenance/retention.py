@@ -106,12 +106,13 @@ def floors(connection: Connection, now: dt.datetime) -> dict[Stream, Place | Non
 def _floor(connection: Connection, domain: str, metric: str, needed: int, now: dt.datetime) -> Place | None:
     """Return the oldest event `events.newest` looks at for `needed` ones; None if there are fewer."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL enable_sort = off")  # see `events.read`
+        connection.exec_driver_sql("SET LOCAL enable_sort = off")  # see `SqlReader`
     until = now + dt.timedelta(seconds=AHEAD_S)
+    row = KpiEventRow
     place = connection.execute(
-        select(KpiEventRow.created_at, KpiEventRow.id)
-        .where(*events.of(domain, metric, None, until))
-        .order_by(*events.NEWEST_FIRST)
+        select(row.created_at, row.id)
+        .where(row.domain == domain, row.metric == metric, row.created_at < until)
+        .order_by(row.created_at.desc(), row.id.desc())
         .offset(needed * events.LOOKED_AT - 1)
         .limit(1)
     ).first()

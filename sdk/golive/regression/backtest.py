@@ -15,9 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from golive import governance
+from golive import readers
 from golive.errors import InvalidArgument
-from golive.regression.events import newest_of_any_kind, read
 from golive.regression.judging import probation_events
 from golive.tripwire import (
     RATE,
@@ -121,8 +120,8 @@ def stored(
     Raises:
         sqlalchemy.exc.SQLAlchemyError: The database cannot be read within `timeout_s` seconds.
     """
-    with governance.snapshot(db, timeout_s) as connection:
-        return in_order(read(connection, newest_of_any_kind(domain, metric, limit, since=since, until=until)))
+    with readers.reading(db, timeout_s) as events:
+        return in_order(events.newest(domain, metric, limit, since=since, until=until))
 
 
 def backtest(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from golive import audit, governance
+from golive import audit, governance, readers
 from golive.errors import GoliveError
 from golive.events import check_domain, check_metric
 from golive.models.base import utc_now
@@ -69,10 +69,10 @@ def evaluate_policy(
     """
     now = now or utc_now()
     domain, metric = check_domain(domain), check_metric(metric)
-    with governance.snapshot(db) as connection:
+    with governance.snapshot(db) as connection, readers.beside(connection) as reader:
         policy = policy_of(connection, domain, metric)
         state = state_of(connection, domain, metric)
-        judgement = judge(connection, policy, state, now, up_since)
+        judgement = judge(reader, policy, state, now, up_since)
     if not policy.enabled:
         return Evaluation(policy, state, judgement.finding)
     if judgement.trips(policy) and not policy.shadow and not state.triggered:
@@ -132,7 +132,8 @@ def _decide(
     """Look again, now that nobody else can act, and trip unless somebody has meanwhile."""
     policy = policy_of(connection, domain, metric)
     state = locked(connection, domain, metric)
-    judgement = judge(connection, policy, state, now, up_since)
+    with readers.beside(connection) as reader:
+        judgement = judge(reader, policy, state, now, up_since)
     if not policy.enabled:
         return Evaluation(policy, state, judgement.finding)
     if state.triggered or policy.shadow or not judgement.trips(policy):

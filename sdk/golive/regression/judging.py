@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
-
 from golive.errors import InvalidArgument
+from golive.reader import EventReader
 from golive.regression import events
 from golive.regression.policy import RegressionPolicyView
 from golive.regression.state import RegressionStateView
@@ -52,7 +51,7 @@ def probation_events(rule: Rule) -> int:
 
 
 def judge(
-    connection: Connection,
+    reader: EventReader,
     policy: RegressionPolicyView,
     state: RegressionStateView,
     now: dt.datetime,
@@ -73,7 +72,7 @@ def judge(
     needed = max(events_needed(rule), probation_events(rule) if on_probation else 0)
     pinned = rule.pinned or frozen
     found = events.newest(
-        connection,
+        reader,
         policy.domain,
         policy.metric,
         needed,

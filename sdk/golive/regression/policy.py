@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from golive import governance
+from golive import governance, readers
 from golive.errors import InvalidArgument, NoTripwire
 from golive.events import check_domain, check_metric
 from golive.models import RegressionPolicy
@@ -216,7 +216,8 @@ def pin_baseline(
     domain, metric = check_domain(domain), check_metric(metric)
     with governance.reading(db) as connection:
         policy_of(connection, domain, metric)
-        found = events.newest(connection, domain, metric, PINNED_EVENTS_MAX, since=since, until=until)
+    with readers.reading(db) as reader:
+        found = events.newest(reader, domain, metric, PINNED_EVENTS_MAX, since=since, until=until)
     pinned = pin(found)
     with governance.acting(db) as connection:
         values = {"pinned_baseline": pinned.as_json()}

@@ -10,7 +10,7 @@ Reading needs no JavaScript; a small module of golive's own refreshes what is sh
 
 from starlette.routing import Route
 
-from golive.api.page import audit, correlation, overview, sign_in, switches, tripwire
+from golive.api.page import audit, correlation, docs, overview, sign_in, switches, tripwire
 from golive.api.page.doors import PageRoute, acting, open_to_all, reading
 from golive.api.page.static import serve_static
 
@@ -32,5 +32,6 @@ def routes() -> list[Route]:
         PageRoute("/tripwire/policy", acting(tripwire.edit), methods=["POST"]),
         PageRoute("/tripwire/rearm", acting(tripwire.rearm), methods=["POST"]),
         PageRoute("/tripwire/backtest", acting(tripwire.backtest), methods=["POST"]),
+        PageRoute("/api/docs", docs.show),
         PageRoute("/static/{name}", serve_static),
     ]

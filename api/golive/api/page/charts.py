@@ -41,17 +41,15 @@ def rates(series: Series, steps: int, label: str) -> Markup:
     """Return the rate or the mean of a stream in steps, over how many events each has."""
     height, foot = 40.0, 11.0
     most = max(step.events for step in series.steps)
-    width = WIDTH / steps
     bars = "".join(
-        f"M{_n(step.place * width)} {_n(height)}h{_n(width * 0.8)}v-{_n(max(foot * step.events / most, 0.4))}"
-        f"h-{_n(width * 0.8)}z"
+        f"M{step.place + 0.5} {_n(height)}v-{_n(max(foot * step.events / most, 0.4))}"
         for step in series.steps
     )
     levels = _levels(series)
     low, high = _range([level for _, level in levels], series.success_rate is not None)
     bottom = height - foot - 3
-    line = _polyline([(place * width, _y(level, low, high, _LINE_TOP, bottom)) for place, level in levels])
-    return _svg("rates", height, f'<path class="volume" d="{bars}"/>{line}', label)
+    line = _polyline([(place, _y(level, low, high, _LINE_TOP, bottom)) for place, level in levels])
+    return _svg("rates", height, f'<path class="volume" d="{bars}"/>{line}', label, width=steps)
 
 
 def windows(
@@ -153,10 +151,10 @@ def _polyline(points: Sequence[tuple[float, float]]) -> str:
     return f'<path class="line" d="M{steps}"/>'
 
 
-def _svg(name: str, height: float, body: str, label: str | None = None) -> Markup:
+def _svg(name: str, height: float, body: str, label: str | None = None, width: float = WIDTH) -> Markup:
     said = Markup(' role="img" aria-label="{}"').format(label) if label else Markup(' aria-hidden="true"')
     return Markup(  # noqa: S704 - figures, names of classes, an escaped label # nosec B704
-        f'<svg class="chart {name}" viewBox="0 0 {WIDTH} {_n(height)}" preserveAspectRatio="none"{said}>'
+        f'<svg class="chart {name}" viewBox="0 0 {_n(width)} {_n(height)}" preserveAspectRatio="none"{said}>'
         f"{body}</svg>"
     )
 

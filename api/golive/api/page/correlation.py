@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 import anyio
 from starlette.responses import Response
 
-from golive import governance, reader
+from golive import readers
 from golive.api.page.doors import Visit
 from golive.api.page.fields import line
 from golive.reader import TimelineEntry
@@ -30,8 +30,8 @@ async def show(visit: Visit) -> Response:
         return visit.page("correlation.html", id=None, more=False, **_waterfall([]))
 
     def read() -> list[TimelineEntry]:
-        with governance.reading(visit.control.events) as connection:
-            return reader.timeline(connection, wanted, limit=SHOWN + 1)
+        with readers.reading(visit.control.engine) as events:
+            return events.timeline(wanted, limit=SHOWN + 1)
 
     found = await anyio.to_thread.run_sync(read)
     return visit.page("correlation.html", id=wanted, more=len(found) > SHOWN, **_waterfall(found[:SHOWN]))

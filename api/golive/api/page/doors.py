@@ -64,6 +64,11 @@ class Visit:
         return str(self.request.scope.get("root_path", "")).rstrip("/")
 
     @property
+    def here(self) -> str:
+        """The path of the part that is shown, below the root; empty for the answer to a form."""
+        return self.request.url.path.removeprefix(self.root) if self.request.method == "GET" else ""
+
+    @property
     def csrf(self) -> str:
         """What a form of this session carries; empty where there is none."""
         if self.session is None:
@@ -85,7 +90,7 @@ class Visit:
             csrf=self.csrf,
             may_operate="operate" in self.principal.scopes,
             may_read=self.may("read"),
-            here=self.request.url.path.removeprefix(self.root),
+            here=self.here,
             trace_url=self.control.settings.trace_url,
             **context,
         )

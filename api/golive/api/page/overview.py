@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
-from golive import audit, go_live, governance, heimdall, levers, risk
+from golive import audit, go_live, governance, heimdall, levers, readers, risk
 from golive.api.control import Control
 from golive.api.page import ranges, wires
 from golive.api.page.doors import Visit
@@ -21,12 +21,12 @@ from golive.evaluator import Evaluation
 from golive.events import DOMAIN_MAX
 from golive.levers import Levers
 from golive.runbook import Runbook
-from golive.series import Series, newest_at, series
+from golive.series import Series
 
 _log = logging.getLogger(__name__)
 
 STEPS: Final = 48
-_CHARTS: Final = 24
+_CHARTS: Final = 20
 _CHART_EVENTS: Final = 300
 _SERIES: Final = 60
 _CHANGES: Final = 6
@@ -55,6 +55,8 @@ async def show(visit: Visit) -> Response:
     """Show everything whoever visits may see."""
     query = visit.request.query_params
     done = query.get("done", "")
+    chosen = ranges.chosen(query)
+    domain = query.get("domain", "").replace("\0", "")[:DOMAIN_MAX] or None
     seen: dict[str, Any] = {"levers": None}
     evaluations: list[Evaluation[Runbook]] = []
 
@@ -64,8 +66,6 @@ async def show(visit: Visit) -> Response:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(evaluate)
         if visit.may("read"):
-            chosen = ranges.chosen(query)
-            domain = query.get("domain", "").replace("\0", "")[:DOMAIN_MAX] or None
             look = functools.partial(_look, visit.control, chosen, domain)
             seen = await anyio.to_thread.run_sync(look, limiter=visit.control.page_threads)
     runbook = evaluations[0].value
@@ -130,9 +130,9 @@ def _wires(control: Control, stand: Levers) -> list[wires.Shown]:
     # Those that need a look first; the rest by name.
     ordered = sorted(stand.tripwires, key=lambda wire: (not wire.state.triggered, not wire.enabled))
     made = []
-    with governance.reading(control.events) as connection:
+    with readers.reading(control.engine) as events:
         for number, wire in enumerate(ordered):
-            drawing = wires.draw(connection, wire, _CHART_EVENTS) if number < _CHARTS else None
+            drawing = wires.draw(events, wire, _CHART_EVENTS) if number < _CHARTS else None
             made.append(wires.shown(wire, drawing))
     return made
 
@@ -185,9 +185,9 @@ def _charter_denials(connection: Connection) -> list[Denial]:
 
 def _rates(store: _Store, control: Control, chosen: Range, domain: str | None) -> dict[str, Any]:
     def read() -> tuple[list[Series], dt.datetime | None]:
-        with governance.reading(control.events) as connection:
-            found = series(connection, chosen.since, chosen.until, STEPS, domain)
-            return found, None if found else newest_at(connection)
+        with readers.reading(control.engine) as events:
+            found = events.series(chosen.since, chosen.until, STEPS, domain)
+            return found, None if found else events.newest_at()
 
     made = store.read(read)
     found, newest = ([], None) if made is None else made

@@ -44,6 +44,7 @@ def environment() -> Environment:
     )
     made.filters.update(
         text=text,
+        name=name,
         plain=printable,
         code=code,
         moment=moment,
@@ -61,6 +62,11 @@ def environment() -> Environment:
 def text(given: object) -> Markup:
     """Return text from outside: apart from what is around it, with control and direction marks shown."""
     return Markup("<bdi>{}</bdi>").format(printable(given))
+
+
+def name(given: object) -> Markup:
+    """Return a name from outside, which may be broken after each `_`."""
+    return Markup("<bdi>{}</bdi>").format(Markup("_<wbr>").join(printable(given).split("_")))
 
 
 def printable(given: object) -> str:
@@ -144,10 +150,10 @@ def changed(before: Any, after: Any) -> list[tuple[str, Any, Any]]:
     """Return what an act changed: each field with what it was and what it is."""
     old = before if isinstance(before, Mapping) else {}
     new = after if isinstance(after, Mapping) else {}
-    names = [*old, *(name for name in new if name not in old)]
-    return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
+    keys = [*old, *(key for key in new if key not in old)]
+    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
 def query_of(filters: Mapping[str, str], **more: Any) -> str:
     """Return a query string of what is not empty."""
-    return urlencode({name: value for name, value in {**filters, **more}.items() if value})
+    return urlencode({key: value for key, value in {**filters, **more}.items() if value})

@@ -1,4 +1,4 @@
-"""The page's own style, script and icon."""
+"""The page's own style, scripts and icon, and the files of Swagger UI."""
 
 import functools
 import hashlib
@@ -8,14 +8,23 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-_TYPES: Final = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_OWN: Final = "golive.api.page"
+_SWAGGER: Final = "fastapi_offline"
+_FILES: Final = {
+    "page.css": (_OWN, "text/css"),
+    "page.js": (_OWN, "text/javascript"),
+    "docs.js": (_OWN, "text/javascript"),
+    "icon.svg": (_OWN, "image/svg+xml"),
+    "swagger-ui.css": (_SWAGGER, "text/css"),
+    "swagger-ui-bundle.js": (_SWAGGER, "text/javascript"),
+}
 _FOREVER: Final = "public, max-age=31536000, immutable"
 
 
 async def serve_static(request: Request) -> Response:
     """Answer with a file; one asked for under its hash is kept for good."""
     name = request.path_params["name"]
-    if name not in _TYPES:
+    if name not in _FILES:
         return Response("Not found", 404, media_type="text/plain")
     content, version = _file(name)
     current = request.query_params.get("v") == version
@@ -25,7 +34,7 @@ async def serve_static(request: Request) -> Response:
         "Cross-Origin-Resource-Policy": "same-origin",
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     }
-    return Response(content, headers=headers, media_type=_TYPES[name])
+    return Response(content, headers=headers, media_type=_FILES[name][1])
 
 
 def static_url(name: str) -> str:
@@ -35,5 +44,5 @@ def static_url(name: str) -> str:
 
 @functools.cache
 def _file(name: str) -> tuple[bytes, str]:
-    content = resources.files("golive.api.page").joinpath("static", name).read_bytes()
+    content = resources.files(_FILES[name][0]).joinpath("static", name).read_bytes()
     return content, hashlib.sha256(content).hexdigest()[:12]

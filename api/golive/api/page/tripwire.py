@@ -10,7 +10,7 @@ import anyio
 from markupsafe import Markup
 from starlette.responses import Response
 
-from golive import audit, governance, regression
+from golive import audit, governance, readers, regression
 from golive.api.page import charts, policy_form, wires
 from golive.api.page.doors import Form, Visit
 from golive.api.page.fields import line, moment, whole
@@ -27,6 +27,7 @@ _EVENTS: Final = 1_400
 _HISTORY: Final = 50
 _HEIGHT: Final = 26.0
 _PLACES: Final = 160
+_EVENTS_A_PLACE: Final = 16
 _DONE: Final = {"policy": "The policy was saved.", "rearm": "The tripwire was re-armed."}
 
 
@@ -130,7 +131,8 @@ def _tests(
     first = next(iter(made.values()))
     total = first.events or 1
     changed = None if change is None else first.quiet_events / total
-    found = [(level.until / total, level.level) for level in levels(events, first.kind, _PLACES)]
+    places = min(max(total // _EVENTS_A_PLACE, 1), _PLACES)
+    found = [(level.until / total, level.level) for level in levels(events, first.kind, places)]
     low, high = charts.scale(found, first.kind)
     label = f"The level of the stream over its {first.events} events"
     return {
@@ -187,12 +189,10 @@ def _look(visit: Visit, stream: Stream) -> dict[str, Any]:
         history = audit.entries(connection, limit=_HISTORY, target="/".join(stream))
     evidence = wires.evidence_of(wire)
     window = evidence.get("window") if wire.state.triggered else None
-    with governance.reading(visit.control.events) as connection:
-        drawing = wires.draw(connection, wire, _EVENTS, height=_HEIGHT)
+    with readers.reading(visit.control.engine) as events:
+        drawing = wires.draw(events, wire, _EVENTS, height=_HEIGHT)
         tripped_at = dt.datetime.fromisoformat(window["last_at"]) if window else None
-        at_trip = (
-            wires.draw(connection, wire, _EVENTS, until=tripped_at, height=_HEIGHT) if tripped_at else None
-        )
+        at_trip = wires.draw(events, wire, _EVENTS, until=tripped_at, height=_HEIGHT) if tripped_at else None
     return {
         "wire": wire,
         "shown": wires.shown(wire, drawing),

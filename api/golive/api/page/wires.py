@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup
-from sqlalchemy import Connection
 
 from golive.api.page import charts
 from golive.api.page.charts import Band
+from golive.reader import EventReader
 from golive.regression import Wire
 from golive.regression.events import newest
 from golive.tripwire import Observation, carries, kind_of
@@ -50,11 +50,6 @@ class Shown(NamedTuple):
     kind: str | None
     drawing: Drawing | None = None
 
-    @property
-    def name(self) -> str:
-        """Its domain and metric."""
-        return f"{self.wire.state.domain}/{self.wire.state.metric}"
-
 
 def shown(wire: Wire, drawing: Drawing | None = None) -> Shown:
     """Return a tripwire with the word for where it stands."""
@@ -77,12 +72,12 @@ def evidence_of(wire: Wire) -> Mapping[str, Any]:
 
 
 def draw(
-    connection: Connection, wire: Wire, most: int, *, until: dt.datetime | None = None, height: float = 34.0
+    reader: EventReader, wire: Wire, most: int, *, until: dt.datetime | None = None, height: float = 34.0
 ) -> Drawing | None:
     """Return the newest events of a stream as a chart; None where it has none.
 
     Args:
-        connection: To read from.
+        reader: Reads them.
         wire: Whose stream.
         most: How many events are looked at.
         until: Up to and with when; now by default.
@@ -93,7 +88,7 @@ def draw(
     if until is not None:
         until += dt.timedelta(microseconds=1)
     needed = min(most, window_n + baseline_n)
-    found = newest(connection, wire.state.domain, wire.state.metric, needed, until=until)
+    found = newest(reader, wire.state.domain, wire.state.metric, needed, until=until)
     ordered = in_order(found)
     kind = evidence.get("kind") or kind_of(ordered, len(ordered))
     if kind is None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 
-from golive import ingest, reader
+from golive import ingest, readers
 from golive.api.auth import MAY_READ, require
 from golive.api.control import Controlled
 from golive.api.problems import Problem, problem_responses
@@ -25,7 +25,7 @@ from golive.api.schemas.kpi import (
     Timeline,
     TimelineEntryView,
 )
-from golive.reader import Cursor, EventFilter
+from golive.reader import Cursor, Event, EventFilter
 
 router = APIRouter(tags=["kpi"], route_class=GateRoute, responses=problem_responses(401, 403, 422, 429, 503))
 
@@ -75,9 +75,9 @@ def list_events(
 ) -> EventPage:
     """Events, the newest first."""
     wanted = EventFilter(domain, metric, success, actor, correlation_id, since, until)
-    with control.events.connect() as connection:
-        found = reader.events(connection, wanted, limit, _decode(cursor))
-    following = _encode(found[-1]) if len(found) == limit else None
+    with readers.reading(control.engine) as events:
+        found = events.events(wanted, limit, _decode(cursor))
+    following = _encode(found[-1]) if len(found) >= limit else None
     return EventPage(events=[EventView(**_view(event)) for event in found], next_cursor=following)
 
 
@@ -86,8 +86,8 @@ def summarise(
     control: Controlled, since: Since = None, until: Until = None, domain: Domain = None
 ) -> Summary:
     """Rates per metric."""
-    with control.events.connect() as connection:
-        found = reader.summary(connection, since, until, domain)
+    with readers.reading(control.engine) as events:
+        found = events.summary(since, until, domain)
     return Summary(metrics=[MetricSummaryView.model_validate(metric) for metric in found])
 
 
@@ -96,8 +96,8 @@ def show_timeline(
     control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128, pattern=_TEXT)]
 ) -> Timeline:
     """Everything that happened under a correlation id, in order; no events if nothing did."""
-    with control.events.connect() as connection:
-        found = reader.timeline(connection, correlation_id)
+    with readers.reading(control.engine) as events:
+        found = events.timeline(correlation_id)
     entries = [TimelineEntryView(**_view(entry), correlation_id=correlation_id) for entry in found]
     return Timeline(correlation_id=correlation_id, events=entries)
 
@@ -106,7 +106,7 @@ def _view(event: Any) -> dict[str, Any]:
     return dict(event._asdict()) | {"id": str(event.id)}
 
 
-def _encode(event: reader.Event) -> str:
+def _encode(event: Event) -> str:
     microseconds = (event.created_at - _EPOCH) // dt.timedelta(microseconds=1)
     return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, event.id)).decode()
 

@@ -4,6 +4,7 @@
 const seconds = Number(document.body.dataset.refreshS);
 const fresh = document.getElementById("fresh");
 const pause = document.getElementById("pause");
+let headline = document.getElementById("headline")?.textContent;
 let paused = false;
 let timer;
 
@@ -59,7 +60,6 @@ async function refresh() {
 }
 
 function put(next) {
-  const before = document.getElementById("headline")?.textContent;
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = next.getElementById(part.id);
     if (other === null || busy(part) || other.outerHTML === part.outerHTML) continue;
@@ -69,9 +69,10 @@ function put(next) {
     for (const form of other.querySelectorAll("form[method=post]")) once(form);
   }
   document.title = next.title;
-  const headline = document.getElementById("headline")?.textContent;
-  // Said aloud only where the verdict changed.
-  say(headline !== before ? `The verdict changed. ${headline}` : "");
+  // Said aloud only where the verdict changed, and also to somebody whose open sheet keeps it as it was.
+  const now = next.getElementById("headline")?.textContent;
+  say(now !== headline ? `The verdict changed. ${now}` : "");
+  headline = now;
 }
 
 // Whoever reads or types in a part keeps it as it is.

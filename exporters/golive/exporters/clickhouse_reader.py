@@ -1,0 +1,246 @@
+"""Reads the events of ClickHouse, each once: of rows that are copies of one event, one.
+
+Where few rows are read from one end of a key, `LIMIT 1 BY` leaves the copies out, and the rest of the key is
+not read; where a range is added up, `FINAL` does.
+"""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import URL
+
+from golive.errors import SchemaError
+from golive.events import outcome_of
+from golive.exporters import clickhouse_schema
+from golive.exporters._clickhouse import connect, is_embedded, told
+from golive.reader import Cursor, Event, EventFilter, MetricSummary, TimelineEntry, timeline_of
+from golive.series import EPOCH, Series, series_of, step_seconds
+from golive.tripwire import RATE, Observation
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+__all__ = ["ClickHouseReader", "open_reader"]
+
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+_FIRST_LOOK: Final = dt.timedelta(hours=1)
+_WIDER: Final = 8
+"""The latest events of all streams are looked for in the last hour, then in eight times as long before…"""
+
+_TOLD: Final = ("domain", "metric", "success", "value", "actor", "correlation_id", "duration_ms", "trace_id",
+                "span_id", "detail")  # fmt: skip
+_EVENT: Final = f"id, created_at, {', '.join(_TOLD)}"
+_NEWEST_FIRST: Final = "ORDER BY created_at DESC, id DESC LIMIT 1 BY id, fingerprint"
+_COUNTS: Final = (
+    "count(), countIf(success), countIf(NOT success), countIf(success IS NULL AND value IS NOT NULL), "
+    "countIf(success IS NULL AND value IS NULL)"
+)
+_CARRYING: Final = {True: "success IS NOT NULL", False: "success IS NULL AND value IS NOT NULL"}
+
+
+@contextmanager
+def open_reader(url: URL, deadline_s: float) -> "Iterator[ClickHouseReader]":
+    """Give a reader of a store, on connections this process keeps.
+
+    Args:
+        url: The store.
+        deadline_s: How long nothing waits for it, in seconds.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: The store cannot be reached.
+        SchemaError: It has no golive tables.
+    """
+    yield ClickHouseReader(url, _client(url, deadline_s, os.getpid()))
+
+
+@lru_cache(maxsize=8)
+def _client(url: URL, deadline_s: float, process: int) -> "Client":
+    """Return a client of this process: after a fork the parent's connections are not the child's."""
+    # Copies are always in one partition, for the time is part of the key.
+    settings = {"max_execution_time": deadline_s, "do_not_merge_across_partitions_select_final": 1}
+    try:
+        return connect(url, deadline_s, settings)
+    except SchemaError:
+        if not is_embedded(url):
+            raise
+        clickhouse_schema.upgrade(url)
+        return connect(url, deadline_s, settings)
+
+
+class ClickHouseReader:
+    """A `golive.reader.EventReader` of a ClickHouse store.
+
+    Args:
+        url: The store, for errors to name.
+        client: Asks it.
+    """
+
+    def __init__(self, url: URL, client: "Client") -> None:
+        self._url = url
+        self._client = client
+
+    def events(self, wanted: EventFilter, limit: int, after: Cursor | None = None) -> list[Event]:
+        conditions, given = _narrowed(wanted)
+        if after is not None:
+            conditions.append(
+                "(created_at, id) < (fromUnixTimestamp64Micro({after_us:Int64}, 'UTC'), {after_id:Int64})"
+            )
+            given |= {"after_us": _microseconds(after.created_at), "after_id": after.id}
+        if wanted.correlation_id is not None:
+            return self._page("kpi_event_by_correlation", conditions, given, limit)
+        if wanted.domain is not None and wanted.metric is not None:
+            return self._page("kpi_event", conditions, given, limit)
+        found: list[Event] = []
+        for since, until in self._windows(wanted, after):
+            found += self._page(
+                "kpi_event",
+                [*conditions, _at(">=", "window_since"), _at("<", "window_until")],
+                given | {"window_since": since, "window_until": until},
+                limit - len(found),
+            )
+            if len(found) >= limit:
+                break
+        return found
+
+    def summary(
+        self, since: dt.datetime | None = None, until: dt.datetime | None = None, domain: str | None = None
+    ) -> list[MetricSummary]:
+        conditions, given = _narrowed(EventFilter(domain=domain, since=since, until=until))
+        rows = self._rows(
+            f"SELECT domain, metric, {_COUNTS}, sum(value), avg(value), min(created_at), max(created_at) "
+            f"FROM kpi_event FINAL {_where(conditions)} GROUP BY domain, metric ORDER BY domain, metric",
+            given,
+        )
+        return [MetricSummary._make([*row[:9], *map(_utc, row[9:])]) for row in rows]
+
+    def timeline(self, correlation_id: str, limit: int | None = None) -> list[TimelineEntry]:
+        rows = self._rows(
+            f"SELECT {_EVENT} FROM kpi_event_by_correlation WHERE correlation_id = {{id:String}} "
+            "ORDER BY created_at, id LIMIT 1 BY id, fingerprint"
+            + ("" if limit is None else f" LIMIT {limit:d}"),
+            {"id": correlation_id},
+        )
+        return timeline_of(list(map(_event, rows)))
+
+    def series(
+        self, since: dt.datetime, until: dt.datetime, steps: int, domain: str | None = None
+    ) -> list[Series]:
+        conditions, given = _narrowed(EventFilter(domain=domain, since=since, until=until))
+        given["width"] = step_seconds(since, until, steps) * 1_000_000
+        place = "intDiv(toUnixTimestamp64Micro(created_at) - {since:Int64}, {width:Int64})"
+        rows = self._rows(
+            f"SELECT domain, metric, {place} AS place, count(), count(success), countIf(success), "
+            "count(value), sum(value), countIf(success IS NULL AND value IS NULL) "
+            f"FROM kpi_event FINAL {_where(conditions)} GROUP BY domain, metric, place",
+            given,
+        )
+        return series_of(rows)
+
+    def newest_at(self) -> dt.datetime | None:
+        span = self._span()
+        return None if span is None else span[1]
+
+    def newest(
+        self,
+        domain: str,
+        metric: str,
+        limit: int,
+        *,
+        kind: str | None = None,
+        among: int | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+    ) -> list[Observation]:
+        conditions, given = _narrowed(EventFilter(domain=domain, metric=metric, until=until))
+        if since is not None:
+            conditions.append(_at(">", "since"))
+            given["since"] = _microseconds(since)
+        most = limit if kind is None else among
+        query = "SELECT id, created_at, success, value, trace_id FROM kpi_event "
+        query += f"{_where(conditions)} {_NEWEST_FIRST}"
+        if most is not None:
+            query += f" LIMIT {most:d}"
+        if kind is not None:
+            query = (
+                f"SELECT * FROM ({query}) WHERE {_CARRYING[kind == RATE]} "
+                f"ORDER BY created_at DESC, id DESC LIMIT {limit:d}"
+            )
+        return [Observation(row[0], _utc(row[1]), *row[2:]) for row in self._rows(query, given)]
+
+    def _page(self, table: str, conditions: list[str], given: Mapping[str, Any], limit: int) -> list[Event]:
+        query = f"SELECT {_EVENT} FROM {table} {_where(conditions)} {_NEWEST_FIRST} LIMIT {limit:d} WITH TIES"
+        return list(map(_event, self._rows(query, given)))
+
+    def _windows(self, wanted: EventFilter, after: Cursor | None) -> Iterator[tuple[int, int]]:
+        """Yield ranges of time, in microseconds, from the latest to the earliest that may have an event."""
+        span = self._span()
+        if span is None:
+            return
+        first, end = _microseconds(span[0]), _microseconds(span[1]) + 1
+        if wanted.since is not None:
+            first = max(first, _microseconds(wanted.since))
+        if wanted.until is not None:
+            end = min(end, _microseconds(wanted.until))
+        if after is not None:
+            end = min(end, _microseconds(after.created_at) + 1)
+        width = _FIRST_LOOK // _MICROSECOND
+        while end > first:
+            begin = max(first, end - width)
+            yield begin, end
+            end, width = begin, width * _WIDER
+
+    def _span(self) -> tuple[dt.datetime, dt.datetime] | None:
+        """Return when the earliest and the latest event happened; ClickHouse knows it without a look."""
+        ((first, last, number),) = self._rows(
+            "SELECT min(created_at), max(created_at), count() FROM kpi_event", {}
+        )
+        return (_utc(first), _utc(last)) if number else None
+
+    def _rows(self, query: str, given: Mapping[str, Any]) -> Any:
+        with told(self._url, query):
+            return self._client.query(query, dict(given)).result_rows
+
+
+def _narrowed(wanted: EventFilter) -> tuple[list[str], dict[str, Any]]:
+    """Return the conditions of a filter, and their parameters."""
+    conditions: list[str] = []
+    given: dict[str, Any] = {}
+    for name in ("domain", "metric", "actor", "correlation_id"):
+        if (value := getattr(wanted, name)) is not None:
+            conditions.append(f"{name} = {{{name}:String}}")
+            given[name] = value
+    if wanted.success is not None:
+        conditions.append("success" if wanted.success else "NOT success")
+    for name, moment, comparison in (("since", wanted.since, ">="), ("until", wanted.until, "<")):
+        if moment is not None:
+            conditions.append(_at(comparison, name))
+            given[name] = _microseconds(moment)
+    return conditions, given
+
+
+def _where(conditions: list[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _at(comparison: str, name: str) -> str:
+    return f"created_at {comparison} fromUnixTimestamp64Micro({{{name}:Int64}}, 'UTC')"
+
+
+def _microseconds(moment: dt.datetime) -> int:
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+def _event(row: Any) -> Event:
+    id_, created_at, domain, metric, success, value, *more, detail = row
+    parsed = None if detail is None else json.loads(detail)
+    told = (id_, _utc(created_at), domain, metric, outcome_of(success, value), value, *more, parsed)
+    return Event._make(told)

@@ -1,0 +1,244 @@
+"""Reads the events of SQLite and PostgreSQL, each method by ranges of an index."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    Integer,
+    Select,
+    SelectBase,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+    tuple_,
+)
+
+from golive.events import outcome_of
+from golive.models import KpiEventRow
+from golive.reader import Cursor, Event, EventFilter, MetricSummary, TimelineEntry, timeline_of
+from golive.series import EPOCH, Series, series_of, step_seconds
+from golive.tripwire import RATE, Observation
+
+__all__ = ["SqlReader"]
+
+_row = KpiEventRow
+_key: Final = (_row.domain, _row.metric)
+_OBSERVED: Final = (_row.id, _row.created_at, _row.success, _row.value, _row.trace_id)
+_NEWEST_FIRST: Final = (_row.created_at.desc(), _row.id.desc())
+
+
+class SqlReader:
+    """A `golive.reader.EventReader` of the database a connection leads to.
+
+    Args:
+        connection: In a transaction or not; what it sees is what is read.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def events(self, wanted: EventFilter, limit: int, after: Cursor | None = None) -> list[Event]:
+        by_time = wanted.domain is not None and wanted.metric is not None
+        order = (_row.created_at, _row.id) if by_time else (_row.id,)
+        query = select(_row.__table__).order_by(*(column.desc() for column in order)).limit(limit)
+        for field in ("domain", "metric", "success", "actor", "correlation_id"):
+            if (value := getattr(wanted, field)) is not None:
+                query = query.where(getattr(_row, field) == value)
+        if wanted.since is not None:
+            query = query.where(_row.created_at >= wanted.since)
+        if wanted.until is not None:
+            query = query.where(_row.created_at < wanted.until)
+        if after is not None:
+            bound = after if by_time else (after.id,)
+            query = query.where(tuple_(*order) < tuple_(*bound))
+        return self._events(query)
+
+    def summary(
+        self, since: dt.datetime | None = None, until: dt.datetime | None = None, domain: str | None = None
+    ) -> list[MetricSummary]:
+        undecided = _row.success.is_(None)
+        query = select(
+            _row.domain,
+            _row.metric,
+            func.count(),
+            _count(_row.success.is_(True)),
+            _count(_row.success.is_(False)),
+            _count(undecided & _row.value.is_not(None)),
+            _count(undecided & _row.value.is_(None)),
+            func.sum(_row.value),
+            func.avg(_row.value),
+            func.min(_row.created_at),
+            func.max(_row.created_at),
+        ).group_by(_row.domain, _row.metric)
+        for condition in (
+            domain is None or _row.domain == domain,
+            since is None or _row.created_at >= since,
+            until is None or _row.created_at < until,
+        ):
+            if condition is not True:
+                query = query.where(condition)
+        found = self._connection.execute(query.order_by(_row.domain, _row.metric))
+        return [MetricSummary(*map(_plain, line)) for line in found]
+
+    def timeline(self, correlation_id: str, limit: int | None = None) -> list[TimelineEntry]:
+        query = (
+            select(_row.__table__)
+            .where(_row.correlation_id == correlation_id)
+            .order_by(_row.created_at, _row.id)
+            .limit(limit)
+        )
+        return timeline_of(self._events(query))
+
+    def series(
+        self, since: dt.datetime, until: dt.datetime, steps: int, domain: str | None = None
+    ) -> list[Series]:
+        given = {
+            "since": since,
+            "until": until,
+            "start": (since - EPOCH) // dt.timedelta(seconds=1),
+            "width": step_seconds(since, until, steps),
+        }
+        query = _in_steps(self._connection.dialect.name)
+        if self._connection.dialect.name == "postgresql":
+            if domain is not None:
+                query = query.where(_row.domain == domain)
+            return series_of(self._connection.execute(query, given).all())
+        # It would read all of the index at once, where this skips from stream to stream.
+        query = query.where(_row.domain == bindparam("domain"), _row.metric == bindparam("metric"))
+        return series_of(
+            row
+            for of, metric in self.streams(domain)
+            for row in self._connection.execute(query, given | {"domain": of, "metric": metric})
+        )
+
+    def streams(self, domain: str | None = None) -> Iterator[tuple[str, str]]:
+        """Yield every (domain, metric) there is, in their order; one look into an index for each."""
+        first = select(*_key).order_by(*_key).limit(1)
+        if domain is not None:
+            first = first.where(_row.domain == domain)
+        read = self._connection.execute
+        found = read(first).one_or_none()
+        while found is not None:
+            yield found[0], found[1]
+            # In two steps, each a look: SQLite would walk through the domain for (domain, metric) > (…, …).
+            within = first.where(_row.domain == found[0], _row.metric > found[1])
+            after = first.where(_row.domain > found[0])
+            found = read(within).one_or_none() or read(after).one_or_none()
+
+    def newest_at(self) -> dt.datetime | None:
+        at = (
+            self._connection.scalar(
+                select(_row.created_at)
+                .where(_row.domain == domain, _row.metric == metric)
+                .order_by(*_NEWEST_FIRST)
+                .limit(1)
+            )
+            for domain, metric in self.streams()
+        )
+        return max((each for each in at if each is not None), default=None)
+
+    def newest(
+        self,
+        domain: str,
+        metric: str,
+        limit: int,
+        *,
+        kind: str | None = None,
+        among: int | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+    ) -> list[Observation]:
+        query = (
+            select(*_OBSERVED)
+            .where(_row.domain == domain, _row.metric == metric)
+            .order_by(*_NEWEST_FIRST)
+            .limit(limit if kind is None else among)
+        )
+        if since is not None:
+            query = query.where(_row.created_at > since)
+        if until is not None:
+            query = query.where(_row.created_at < until)
+        return self._observations(query if kind is None else _carrying(kind, query, limit))
+
+    def _events(self, query: Select[Any]) -> list[Event]:
+        return [
+            Event(
+                line.id,
+                line.created_at,
+                line.domain,
+                line.metric,
+                outcome_of(line.success, line.value),
+                line.value,
+                line.actor,
+                line.correlation_id,
+                line.duration_ms,
+                line.trace_id,
+                line.span_id,
+                line.detail,
+            )
+            for line in self._connection.execute(query)
+        ]
+
+    def _observations(self, query: Executable) -> list[Observation]:
+        """Return what a query for `_OBSERVED` finds.
+
+        It keeps PostgreSQL, until the end of the transaction, from reading a whole stream in order to sort
+        it: that is what it plans for a table it has not analysed yet, of which it expects a handful of rows.
+        """
+        if self._connection.dialect.name == "postgresql":
+            self._connection.exec_driver_sql("SET LOCAL enable_sort = off")
+        return list(map(Observation._make, self._connection.execute(query).all()))
+
+
+def _carrying(kind: str, query: SelectBase, limit: int) -> Executable:
+    there = query.subquery()
+    told = (
+        there.c.success.is_not(None)
+        if kind == RATE
+        else there.c.success.is_(None) & there.c.value.is_not(None)
+    )
+    return select(there).where(told).order_by(there.c.created_at.desc(), there.c.id.desc()).limit(limit)
+
+
+def _in_steps(dialect: str) -> Select[Any]:
+    since_start = _unix_second(dialect) - bindparam("start", type_=BigInteger)
+    place = (since_start // bindparam("width", type_=BigInteger)).label("place")
+    cancelled = _row.success.is_(None) & _row.value.is_(None)
+    return (
+        select(
+            *_key,
+            place,
+            func.count(),
+            func.count(_row.success),
+            func.coalesce(func.sum(cast(_row.success, Integer)), 0),
+            func.count(_row.value),
+            func.sum(_row.value),
+            func.count(case((cancelled, 1))),
+        )
+        .where(_row.created_at >= bindparam("since"), _row.created_at < bindparam("until"))
+        .group_by(*(_key if dialect == "postgresql" else ()), literal_column("place"))
+    )
+
+
+def _unix_second(dialect: str) -> ColumnElement[Any]:
+    if dialect == "postgresql":
+        return cast(func.floor(func.date_part("epoch", _row.created_at)), BigInteger)
+    # Without the fraction, which SQLite would round to the next second.
+    return cast(func.strftime("%s", func.substr(_row.created_at, 1, 19)), BigInteger)
+
+
+def _count(condition: Any) -> Any:
+    return func.sum(case((condition, 1), else_=0))
+
+
+def _plain(value: Any) -> Any:
+    """Return PostgreSQL's exact sums of whole numbers as the integers they are."""
+    return int(value) if value.__class__.__name__ == "Decimal" else value
