@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -19,16 +20,17 @@ from golive.api.page.sign_in import _expires_at
 from golive.models.base import utc_now
 from golive.runbook import build_runbook
 from tests.support.cli import golive
-from tests.support.service import golive_serve, serving, upgraded
+from tests.support.service import golive_serve, serving
 
 STATUS = "/api/governance/runbook/status"
 
 
-@pytest.fixture
-def service(sqlite_url: str) -> Iterator[httpx.Client]:
-    with serving(
-        upgraded(sqlite_url), anonymous=frozenset({"runbook"}), hosts=("localhost", "::1")
-    ) as client:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[httpx.Client]:
+    file = tmp_path_factory.mktemp("hardening") / "golive.db"
+    shutil.copy(sqlite_template, file)
+    opened = frozenset({"runbook"})
+    with serving(f"sqlite:///{file}", anonymous=opened, hosts=("localhost", "::1")) as client:
         client.headers["Host"] = "localhost"
         yield client
 
@@ -177,10 +179,10 @@ SIGNED_IN = "golive_session"
 
 
 @pytest.fixture
-def visitor(sqlite_url: str) -> Iterator[tuple[httpx.Client, str]]:
+def visitor(sqlite_store: str) -> Iterator[tuple[httpx.Client, str]]:
     """A browser without JavaScript, and a token that may do everything."""
-    secret = tokens.create(upgraded(sqlite_url), name="ops", scopes=tokens.SCOPES, actor="test")
-    with serving(sqlite_url) as client:
+    secret = tokens.create(sqlite_store, name="ops", scopes=tokens.SCOPES, actor="test")
+    with serving(sqlite_store) as client:
         yield client, secret
 
 
@@ -195,22 +197,14 @@ def test_whoever_signs_in_anew_leaves_no_session_behind(visitor: tuple[httpx.Cli
     assert client.get("/audit", headers={"Cookie": f"{SIGNED_IN}={before}"}).status_code == 303
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "since=9999-12-31T23:59:59Z",
-        "since=2020-01-02&until=2020-01-01",
-        "since=x",
-        "since=0001-01-01T00:00%2b23:59",
-    ],
-)
-@pytest.mark.parametrize("path", ["/", "/audit"])
-def test_a_range_that_is_none_is_said_to_be_none(
-    visitor: tuple[httpx.Client, str], path: str, query: str
-) -> None:
+def test_a_range_that_is_none_is_said_to_be_none(visitor: tuple[httpx.Client, str]) -> None:
     client, secret = visitor
     client.post("/sign-in", data={"token": secret})
-    assert client.get(f"{path}?{query}").status_code in (200, 422)
+    for path in ("/", "/audit"):
+        assert client.get(f"{path}?since=x").status_code == 422
+        assert client.get(f"{path}?since=0001-01-01T00:00%2b23:59").status_code == 422
+        assert client.get(f"{path}?since=9999-12-31T23:59:59Z").status_code in (200, 422)
+        assert client.get(f"{path}?since=2020-01-02&until=2020-01-01").status_code in (200, 422)
 
 
 @pytest.mark.parametrize("exp", [1e300, 10**20])

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from golive import events
 from golive.drain import _parse
-from golive.spool import SpoolFolder, orphans
+from golive.spool import Spool, SpoolFolder, orphans
 from tests.support.fuzzing import fuzzed
 
 LINES = st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=30)
@@ -140,6 +141,19 @@ def test_json_that_is_no_event_never_becomes_one(found: Any) -> None:
     assert len(parsed) + len(unreadable) == 1
     for event in parsed:
         assert events.from_json(events.to_json(event)) == event
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
+def test_a_folder_that_another_user_laid_out_is_not_written_to(
+    tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    root.chmod(mode)
+    Spool(root, 1 << 20).close(remove=True)
+    monkeypatch.setattr(os, "geteuid", lambda: root.stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="another user"):
+        Spool(root, 1 << 20)
 
 
 def test_a_link_in_the_place_of_a_spool_is_not_followed(tmp_path: Path) -> None:

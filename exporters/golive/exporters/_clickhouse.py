@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import URL
 from sqlalchemy.exc import OperationalError
 
+from golive.database import shown_url
 from golive.errors import ConfigurationError, SchemaError
 
 if TYPE_CHECKING:
@@ -89,6 +90,6 @@ def told(url: URL, what: str) -> Iterator[None]:
     except (ClickHouseError, OSError) as error:
         if getattr(error, "code", None) in _MISSING:
             raise SchemaError(
-                f"golive's tables are missing in {url.render_as_string()}: run `golive db upgrade`"
+                f"golive's tables are missing in {shown_url(url)}: run `golive db upgrade`"
             ) from error
         raise OperationalError(what, None, error) from error
