@@ -16,6 +16,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 TEST_WORKERS ?= 2
 LOG ?=
+FUZZ_EXAMPLES ?= 20000
+
+# What the archives of a release take for the time: that of the last change.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1577836800)
 SERVE ?=
 
 .PHONY: help
@@ -46,6 +50,16 @@ $(VENV)/.dev: $(VENV)/.pip pyproject.toml
 $(VENV)/.bench: $(VENV)/.dev
 	@echo "installing what bench/tripwire compares with"
 	@$(PIP) install --group bench
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.dev
+	@echo "installing bandit and pip-audit"
+	@$(PIP) install --group audit
+	@touch $@
+
+$(VENV)/.release: $(VENV)/.dev
+	@echo "installing what makes a release"
+	@$(PIP) install --group release
 	@touch $@
 
 # Half a gigabyte, which the tests with a real ClickHouse alone need.
@@ -89,6 +103,33 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, and the direction of imports
 format: $(VENV)/.dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## the decoders, the importer and the spool reader on FUZZ_EXAMPLES inputs each
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/fuzz --hypothesis-show-statistics
+
+.PHONY: audit-code
+audit-code: $(VENV)/.audit ## bandit over what is installed and deployed
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive sdk exporters api deploy
+
+.PHONY: audit
+audit: audit-code ## the same, and pip-audit: known vulnerabilities of what golive needs
+	@$(BIN)/python .ci/audit
+
+.PHONY: release
+release: $(VENV)/.release ## sdist, wheel, their list of parts (CycloneDX) and checksums into dist/, built twice
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build -d dist >/dev/null
+	@$(BIN)/python -m hatchling build -d dist/again >/dev/null
+	@for file in dist/again/*; do cmp "$$file" "dist/$${file##*/}"; done
+	@rm -rf dist/again
+	@"$(BIN)/python" -m venv --clear dist/installed
+	@dist/installed/bin/python -m pip -qq --disable-pip-version-check install "$$(echo dist/*.whl)[all]"
+	@dist/installed/bin/golive --help >/dev/null
+	@$(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+		--output-file dist/golive.cdx.json dist/installed/bin/python
+	@rm -rf dist/installed
+	@cd dist && sha256sum *.* | tee SHA256SUMS
 
 .PHONY: bench
 bench: $(VENV)/.dev ## measure against raw OpenTelemetry, COPY and the ORM

@@ -13,6 +13,7 @@ delivers its events.
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import logging
 import os
@@ -326,6 +327,10 @@ def orphans(root: Path) -> Iterator[SpoolFolder]:
 
 def _create(root: Path, name: str) -> SpoolFolder:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = root.stat()
+    if found.st_uid != os.geteuid() and found.st_mode & 0o022:
+        # Its name can be known: where many may write, another user may have been first.
+        raise PermissionError(errno.EPERM, "it is another user's, and open to others", str(root))
     # Locked before it has its name: nobody can take it for a dead process's.
     hidden = root / f".{name}"
     hidden.mkdir(mode=0o700)

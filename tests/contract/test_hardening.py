@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -11,21 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
-from golive import database
+from golive import database, sessions, tokens
+from golive.api.page.sign_in import _expires_at
+from golive.models.base import utc_now
 from golive.runbook import build_runbook
 from tests.support.cli import golive
-from tests.support.service import golive_serve, serving, upgraded
+from tests.support.service import golive_serve, serving
 
 STATUS = "/api/governance/runbook/status"
 
 
-@pytest.fixture
-def service(sqlite_url: str) -> Iterator[httpx.Client]:
-    with serving(
-        upgraded(sqlite_url), anonymous=frozenset({"runbook"}), hosts=("localhost", "::1")
-    ) as client:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[httpx.Client]:
+    file = tmp_path_factory.mktemp("hardening") / "golive.db"
+    shutil.copy(sqlite_template, file)
+    opened = frozenset({"runbook"})
+    with serving(f"sqlite:///{file}", anonymous=opened, hosts=("localhost", "::1")) as client:
         client.headers["Host"] = "localhost"
         yield client
 
@@ -38,7 +43,6 @@ def test_a_site_that_leads_its_name_here_reads_nothing(service: httpx.Client, pa
         "127.0.0.1@evil.example",
         "[::1",
         "",
-        "[::1]x",
     ):
         answer = service.get(path, headers={"Host": host})
         assert answer.status_code in (400, 421), host
@@ -67,6 +71,7 @@ def test_the_description_of_the_api_runs_only_scripts_of_the_services_own(servic
     answer = service.get("/api/docs")
     policy = answer.headers["content-security-policy"]
     assert "script-src 'self';" in policy
+    assert "unsafe-eval" not in policy
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     loaded = re.findall(r'<(?:script|link)[^>]*(?:src|href)="([^"]+)"', answer.text)
@@ -168,3 +173,41 @@ def test_annotations_carry_no_control_codes(
     printed = golive(*arguments, cwd=tmp_path, environment=environment, check=None).stdout
     assert printed.replace("\n", "").isprintable()
     assert all(line.startswith(("::error title=", "::warning title=")) for line in printed.splitlines())
+
+
+SIGNED_IN = "golive_session"
+
+
+@pytest.fixture
+def visitor(sqlite_store: str) -> Iterator[tuple[httpx.Client, str]]:
+    """A browser without JavaScript, and a token that may do everything."""
+    secret = tokens.create(sqlite_store, name="ops", scopes=tokens.SCOPES, actor="test")
+    with serving(sqlite_store) as client:
+        yield client, secret
+
+
+def test_whoever_signs_in_anew_leaves_no_session_behind(visitor: tuple[httpx.Client, str]) -> None:
+    client, secret = visitor
+    assert client.post("/sign-in", data={"token": secret}).status_code == 303
+    before = client.cookies[SIGNED_IN]
+    assert client.post("/sign-in", data={"token": secret}).status_code == 303
+    assert client.get("/audit").status_code == 200
+    assert client.cookies[SIGNED_IN] != before
+    client.cookies.clear()
+    assert client.get("/audit", headers={"Cookie": f"{SIGNED_IN}={before}"}).status_code == 303
+
+
+def test_a_range_that_is_none_is_said_to_be_none(visitor: tuple[httpx.Client, str]) -> None:
+    client, secret = visitor
+    client.post("/sign-in", data={"token": secret})
+    for path in ("/", "/audit"):
+        assert client.get(f"{path}?since=x").status_code == 422
+        assert client.get(f"{path}?since=0001-01-01T00:00%2b23:59").status_code == 422
+        assert client.get(f"{path}?since=9999-12-31T23:59:59Z").status_code in (200, 422)
+        assert client.get(f"{path}?since=2020-01-02&until=2020-01-01").status_code in (200, 422)
+
+
+@pytest.mark.parametrize("exp", [1e300, 10**20])
+def test_a_session_ends_by_golives_time_where_the_issuers_is_none(exp: float) -> None:
+    token = jwt.encode({"sub": "carol", "exp": exp}, "x" * 32)
+    assert _expires_at(token) <= utc_now() + sessions.LIFETIME

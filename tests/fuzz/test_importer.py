@@ -17,6 +17,7 @@ from golive import eventlog
 from golive.errors import ConfigurationError
 from golive.eventlog import BadLine, EventLog
 from golive.events import KpiEvent, check_event, from_json, to_json
+from tests.support.fuzzing import fuzzed
 
 COLUMNS = ("domain", "metric", "success", "value", "actor", "correlation_id", "detail", "occurred_at")
 HEADER = ",".join(COLUMNS) + "\n"
@@ -59,6 +60,7 @@ def check(found: list[KpiEvent | BadLine]) -> None:
     )
 
 
+@fuzzed
 @given(st.lists(ROW | VALUE, min_size=1, max_size=8))
 def test_a_line_of_json_is_one_event_or_one_rejected_line(rows: list[Any]) -> None:
     first = {"domain": "W", "metric": "sent", "occurred_at": AT}
@@ -70,6 +72,7 @@ def test_a_line_of_json_is_one_event_or_one_rejected_line(rows: list[Any]) -> No
     assert read(gzip.compress(content)) == found
 
 
+@fuzzed
 @given(st.lists(st.lists(CELL, min_size=8, max_size=8), max_size=8))
 def test_a_row_of_csv_is_one_event_or_one_rejected_row(rows: list[list[str]]) -> None:
     text = io.StringIO(newline="")
@@ -79,6 +82,7 @@ def test_a_row_of_csv_is_one_event_or_one_rejected_row(rows: list[list[str]]) ->
     assert len(found) >= len([row for row in rows if any(row)])
 
 
+@fuzzed
 @given(st.lists(PIECE, max_size=40).map("".join))
 @example('x","\n' * 10)
 def test_quotes_and_ends_of_lines_anywhere_take_no_good_line_along(text: str) -> None:
@@ -90,6 +94,7 @@ def test_quotes_and_ends_of_lines_anywhere_take_no_good_line_along(text: str) ->
     check(read((HEADER + text).encode()))
 
 
+@fuzzed
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_are_a_log_or_no_log(content: bytes, packed: bool) -> None:
     for begin in (b"", b"{", HEADER.encode(), b"\x1f\x8b"):

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from golive import events
 from golive.drain import _parse
-from golive.spool import SpoolFolder, orphans
+from golive.spool import Spool, SpoolFolder, orphans
+from tests.support.fuzzing import fuzzed
 
 LINES = st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=30)
 JSON = st.recursive(
@@ -59,6 +61,7 @@ def drained(folder: SpoolFolder, max_lines: int) -> tuple[list[bytes], list[byte
     return intact, damaged
 
 
+@fuzzed
 @given(st.lists(LINES, min_size=1, max_size=4), POSITION, st.integers(1, 50))
 def test_a_damaged_note_of_what_was_delivered_loses_no_event(
     segments: list[list[bytes]], position: bytes, max_lines: int
@@ -84,6 +87,7 @@ def test_a_damaged_note_of_what_was_delivered_loses_no_event(
     assert damaged == []
 
 
+@fuzzed
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.integers(1, 50))
 def test_no_bytes_whatever_crash_the_reader_or_get_lost(segments: list[bytes], max_lines: int) -> None:
     with taken_over(segments, b"") as folder:
@@ -94,6 +98,7 @@ def test_no_bytes_whatever_crash_the_reader_or_get_lost(segments: list[bytes], m
     assert all(framed(line)[:-1] in whole for line in intact), "a line without its checksum passed"
 
 
+@fuzzed
 @given(LINES, st.data())
 def test_a_changed_byte_costs_its_own_line_only(lines: list[bytes], data: st.DataObject) -> None:
     content = bytearray(b"".join(map(framed, lines)))
@@ -110,6 +115,7 @@ def test_a_changed_byte_costs_its_own_line_only(lines: list[bytes], data: st.Dat
     assert intact in (lines, lines[:at] + lines[at + (2 if joined else 1) :])
 
 
+@fuzzed
 @given(st.text(alphabet="0123456789.~ abcdelog", max_size=14))
 def test_files_of_others_in_the_folder_are_left_alone(name: str) -> None:
     with tempfile.TemporaryDirectory() as root:
@@ -126,6 +132,7 @@ def test_files_of_others_in_the_folder_are_left_alone(name: str) -> None:
         assert (folder / f"{name}.log").exists() or name == "0000000001"
 
 
+@fuzzed
 @given(JSON | st.lists(JSON, min_size=14, max_size=14))
 def test_json_that_is_no_event_never_becomes_one(found: Any) -> None:
     """Also where its checksum is right: another version wrote it, or a hand."""
@@ -134,6 +141,19 @@ def test_json_that_is_no_event_never_becomes_one(found: Any) -> None:
     assert len(parsed) + len(unreadable) == 1
     for event in parsed:
         assert events.from_json(events.to_json(event)) == event
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
+def test_a_folder_that_another_user_laid_out_is_not_written_to(
+    tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    root.chmod(mode)
+    Spool(root, 1 << 20).close(remove=True)
+    monkeypatch.setattr(os, "geteuid", lambda: root.stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="another user"):
+        Spool(root, 1 << 20)
 
 
 def test_a_link_in_the_place_of_a_spool_is_not_followed(tmp_path: Path) -> None:

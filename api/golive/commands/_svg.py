@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape  # it parses nothing # nosec B406
 
 if TYPE_CHECKING:
     from golive.tripwire.levels import Level

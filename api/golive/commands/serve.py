@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 _OPEN_ON_LOOPBACK = "runbook,metrics"
-_FIRST_TOKEN = "operator"  # noqa: S105 - its name
+_FIRST_TOKEN = "operator"  # noqa: S105 - its name # nosec B105
 
 
 def serve(

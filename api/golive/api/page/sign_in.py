@@ -44,6 +44,7 @@ async def sign_in(visit: Visit) -> Response:
         expires_at=expires_at,
     )
     secret = await anyio.to_thread.run_sync(create, visit.control.engine)
+    await _end(visit)
     response = visit.go_to(following)
     response.set_cookie(
         cookie_name(visit.request),
@@ -59,13 +60,18 @@ async def sign_in(visit: Visit) -> Response:
 
 async def sign_out(visit: Visit, _: Form) -> Response:
     """End the session."""
-    if visit.session is not None:
-        await anyio.to_thread.run_sync(sessions.end, visit.control.engine, visit.session)
-        visit.control.authenticator.forget_session(visit.session)
+    await _end(visit)
     response = visit.go_to("/sign-in")
     secure = visit.request.url.scheme == "https"
     response.delete_cookie(cookie_name(visit.request), secure=secure, httponly=True)
     return response
+
+
+async def _end(visit: Visit) -> None:
+    """End the session that was there."""
+    if visit.session is not None:
+        await anyio.to_thread.run_sync(sessions.end, visit.control.engine, visit.session)
+        visit.control.authenticator.forget_session(visit.session)
 
 
 async def _principal(visit: Visit, credential: str) -> Principal:
@@ -84,7 +90,8 @@ def _expires_at(credential: str) -> dt.datetime:
     if credential.startswith(tokens.PREFIX):
         return latest
     claims: dict[str, Any] = jwt.decode(credential, options={"verify_signature": False})
-    return min(latest, dt.datetime.fromtimestamp(claims["exp"], dt.UTC))
+    # Bounded before it is a time, for an issuer's `exp` may be one no calendar has.
+    return dt.datetime.fromtimestamp(min(claims["exp"], latest.timestamp()), dt.UTC)
 
 
 def _local(path: str) -> str:
