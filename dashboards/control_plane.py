@@ -134,7 +134,8 @@ def _risk(board: dashboard.Dashboard) -> None:
             "Of the caps in force, by engine and kind. RiskCapNearlyUsed fires above 90 %; at 100 % actions "
             "are denied.",
             "percentunit",
-            panels.query(f"engine_kind:golive_risk_used:ratio{{{_JOB}}}", "{{engine}} {{kind}}"),
+            f"engine_kind:golive_risk_used:ratio{{{_JOB}}}",
+            "{{engine}} {{kind}}",
         )
         .min(0)
         .max(1)

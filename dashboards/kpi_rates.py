@@ -77,7 +77,8 @@ def _events(board: dashboard.Dashboard) -> None:
             "Success ratio now",
             "Share of the decided events of the last 30 minutes that succeeded",
             "percentunit",
-            panels.query(f"domain_metric:golive_kpi_success:ratio_rate30m{{{_CHOSEN}}}", _LEGEND),
+            f"domain_metric:golive_kpi_success:ratio_rate30m{{{_CHOSEN}}}",
+            _LEGEND,
         )
         .min(0)
         .max(1)
@@ -88,7 +89,8 @@ def _events(board: dashboard.Dashboard) -> None:
             "Events of the last 30 minutes that succeeded or failed: how much the ratio beside rests on. "
             "Below 50 no alert is made of it.",
             "short",
-            panels.query(f"domain_metric:golive_kpi_decided:increase30m{{{_CHOSEN}}}", _LEGEND),
+            f"domain_metric:golive_kpi_decided:increase30m{{{_CHOSEN}}}",
+            _LEGEND,
         ).min(0)
     )
 

@@ -121,6 +121,14 @@ def test_a_link_leads_from_events_to_spans_and_back() -> None:
     assert "var-correlation_id=${__value.raw:" in links["Events of the trace"]
 
 
+@each_board
+def test_what_says_how_it_is_now_asks_for_now_alone(board: dict[str, Any]) -> None:
+    for panel in panels(board):
+        if panel["type"] in {"stat", "bargauge"}:
+            for target in panel["targets"]:
+                assert (target.get("instant"), target.get("range", False)) == (True, False), panel["title"]
+
+
 def test_an_instance_that_counts_anew_shows_no_loss(tmp_path: Path) -> None:
     labels = 'job="golive", instance="{}", domain="D", metric="m"'
     begun_anew, other = labels.format("a"), labels.format("b")
