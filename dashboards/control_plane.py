@@ -62,7 +62,7 @@ def _switches(board: dashboard.Dashboard) -> None:
             "Blockers",
             "Failing checks of severity BLOCKER",
             "short",
-            f"max(golive:runbook_blockers:max{{{_JOB}}})",
+            f"max(golive_runbook_blockers{{{_JOB}}})",
         ).thresholds(panels.steps((None, GREEN), (1, RED)))
     )
     board.with_panel(
@@ -95,7 +95,7 @@ def _switches(board: dashboard.Dashboard) -> None:
             "Blockers over time",
             "Failing checks of severity BLOCKER, by installation",
             "short",
-            panels.query(f"golive:runbook_blockers:max{{{_JOB}}}", "{{job}}"),
+            panels.query(f"max by (job) (golive_runbook_blockers{{{_JOB}}})", "{{job}}"),
         )
         .min(0)
         .decimals(0)
@@ -134,7 +134,8 @@ def _risk(board: dashboard.Dashboard) -> None:
             "Of the caps in force, by engine and kind. RiskCapNearlyUsed fires above 90 %; at 100 % actions "
             "are denied.",
             "percentunit",
-            panels.query(f"engine_kind:golive_risk_used:ratio{{{_JOB}}}", "{{engine}} {{kind}}"),
+            f"engine_kind:golive_risk_used:ratio{{{_JOB}}}",
+            "{{engine}} {{kind}}",
         )
         .min(0)
         .max(1)

@@ -77,7 +77,8 @@ def _events(board: dashboard.Dashboard) -> None:
             "Success ratio now",
             "Share of the decided events of the last 30 minutes that succeeded",
             "percentunit",
-            panels.query(f"domain_metric:golive_kpi_success:ratio_rate30m{{{_CHOSEN}}}", _LEGEND),
+            f"domain_metric:golive_kpi_success:ratio_rate30m{{{_CHOSEN}}}",
+            _LEGEND,
         )
         .min(0)
         .max(1)
@@ -88,22 +89,21 @@ def _events(board: dashboard.Dashboard) -> None:
             "Events of the last 30 minutes that succeeded or failed: how much the ratio beside rests on. "
             "Below 50 no alert is made of it.",
             "short",
-            panels.query(f"domain_metric:golive_kpi_decided:increase30m{{{_CHOSEN}}}", _LEGEND),
+            f"domain_metric:golive_kpi_decided:increase30m{{{_CHOSEN}}}",
+            _LEGEND,
         ).min(0)
     )
 
 
 def _values(board: dashboard.Dashboard) -> None:
-    # A sum of values falls where values are negative: its difference over time, not its rate.
-    gained = f"sum by (domain, metric) (delta(golive_kpi_value_sum{{{_CHOSEN}}}[$__rate_interval]))"
-    valued = f"sum by (domain, metric) (increase(golive_kpi_value_count{{{_CHOSEN}}}[$__rate_interval]))"
+    valued = _unless_begun_anew("increase(golive_kpi_value_count{}[{}])", "$__rate_interval")
     board.with_row(dashboard.Row("Values"))
     board.with_panel(
         panels.graph(
             "Mean value",
             "Mean of the values that events carried, in their own unit; no line while none came",
             "short",
-            panels.query(f"{gained} / ({valued} > 0)", _LEGEND),
+            panels.query(f"{_gained('$__rate_interval')} / ({valued} > 0)", _LEGEND),
             span=8,
         )
     )
@@ -121,10 +121,22 @@ def _values(board: dashboard.Dashboard) -> None:
             "Sum of values in an hour",
             "What the values of the last hour add up to, in their own unit: profit, loss, volume",
             "short",
-            panels.query(f"sum by (domain, metric) (delta(golive_kpi_value_sum{{{_CHOSEN}}}[1h]))", _LEGEND),
+            panels.query(_gained("1h"), _LEGEND),
             span=8,
         )
     )
+
+
+def _gained(over: str) -> str:
+    """Return by how much sums of values changed: they fall where values are negative, so no rate will do."""
+    return _unless_begun_anew("delta(golive_kpi_value_sum{}[{}])", over)
+
+
+def _unless_begun_anew(change: str, over: str) -> str:
+    """Return a change summed over instances, but for those that counted anew: they lost nothing."""
+    chosen = f"{{{_CHOSEN}}}"
+    changed = change.format(chosen, over)
+    return f"sum by (domain, metric) ({changed} unless resets(golive_kpi_value_count{chosen}[{over}]) > 0)"
 
 
 def _durations(board: dashboard.Dashboard) -> None:

@@ -119,6 +119,11 @@ def now(expression: str, legend: str = "__auto", *, ref: str = "A") -> prometheu
     return _query(expression, legend, ref).instant().format(PromQueryFormat.TABLE)
 
 
+def latest(expression: str, legend: str = "__auto") -> prometheus.Dataquery:
+    """Return a query of the latest values alone: of a range, the last there is may be hours old."""
+    return _query(expression, legend, "A").instant()
+
+
 def buckets(expression: str) -> prometheus.Dataquery:
     """Return a query of a histogram's buckets."""
     return _query(expression, "{{le}}", "A").range().format(PromQueryFormat.HEATMAP)
@@ -181,7 +186,7 @@ def graph(
 def figure(
     title: str, description: str, unit: str, expression: str, *, span: int = 4, height: int = 4
 ) -> stat.Panel:
-    """Return a panel of one figure, the latest, over what it was."""
+    """Return a panel of one figure, the latest."""
     return (
         stat.Panel()
         .title(title)
@@ -190,8 +195,8 @@ def figure(
         .span(span)
         .height(height)
         .datasource(PROMETHEUS)
-        .with_target(query(expression))
-        .graph_mode(BigValueGraphMode.AREA)
+        .with_target(latest(expression))
+        .graph_mode(BigValueGraphMode.NONE)
         .color_mode(BigValueColorMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
@@ -207,7 +212,6 @@ def switch(
     """
     return (
         figure(title, description, "none", expression, span=span)
-        .graph_mode(BigValueGraphMode.NONE)
         .color_mode(BigValueColorMode.BACKGROUND)
         .reduce_options(common.ReduceDataOptions().calcs(["last"]))
         .mappings([*meaning(words), _UNKNOWN])
@@ -239,7 +243,7 @@ def timeline(
 
 
 def bars(
-    title: str, description: str, unit: str, target: prometheus.Dataquery, *, span: int = 12
+    title: str, description: str, unit: str, expression: str, legend: str, *, span: int = 12
 ) -> bargauge.Panel:
     """Return a panel of a bar a series: its latest value."""
     return (
@@ -250,7 +254,7 @@ def bars(
         .span(span)
         .height(_HEIGHT)
         .datasource(PROMETHEUS)
-        .with_target(target)
+        .with_target(latest(expression, legend))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.support import grafana_schema
+from tests.support.prometheus import installed
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "dashboards" / "grafana").glob("*.json"))
@@ -118,6 +119,49 @@ def test_a_link_leads_from_events_to_spans_and_back() -> None:
     assert "var-trace_id=${__value.raw:" in links["Events"]
     assert "var-trace_id=${__value.raw:" in links["Spans"]
     assert "var-correlation_id=${__value.raw:" in links["Events of the trace"]
+
+
+@each_board
+def test_what_says_how_it_is_now_asks_for_now_alone(board: dict[str, Any]) -> None:
+    for panel in panels(board):
+        if panel["type"] in {"stat", "bargauge"}:
+            for target in panel["targets"]:
+                assert (target.get("instant"), target.get("range", False)) == (True, False), panel["title"]
+
+
+def test_an_instance_that_counts_anew_shows_no_loss(tmp_path: Path) -> None:
+    labels = 'job="golive", instance="{}", domain="D", metric="m"'
+    begun_anew, other = labels.format("a"), labels.format("b")
+    series = {
+        f"golive_kpi_value_sum{{{begun_anew}}}": "0+500x60 0+500x60",
+        f"golive_kpi_value_count{{{begun_anew}}}": "0+1x60 0+1x60",
+        f"golive_kpi_value_sum{{{other}}}": "0-20x120",
+        f"golive_kpi_value_count{{{other}}}": "0+2x120",
+    }
+    [board] = [each for each in BOARDS if each["uid"] == "golive-kpi"]
+    expressions = {panel["title"]: panel["targets"][0]["expr"] for panel in panels(board)}
+    samples = [
+        {
+            "expr": re.sub(r"\$(domain|metric|job)\b", ".*", expressions[title]).replace(
+                "$__rate_interval", "5m"
+            ),
+            "eval_time": f"{minute}m",
+            "exp_samples": [{"labels": '{domain="D", metric="m"}', "value": value}],
+        }
+        for title, minute, value in (
+            ("Mean value", 63, -10),
+            ("Mean value", 110, 160),
+            ("Sum of values in an hour", 110, -1200),
+        )
+    ]
+    inputs = [{"series": name, "values": values} for name, values in series.items()]
+    file = tmp_path / "values.yaml"
+    file.write_text(
+        yaml.safe_dump({"tests": [{"interval": "1m", "input_series": inputs, "promql_expr_test": samples}]})
+    )
+    command = [installed("promtool"), "test", "rules", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_what_is_typed_cannot_end_its_place_in_a_query_or_an_address() -> None:

@@ -59,6 +59,17 @@ def test_every_alert_is_tested_firing_and_silent(alert: dict[str, Any]) -> None:
     assert {True, False} <= set(expected)
 
 
+def test_every_recording_rule_is_read_and_those_of_a_day_are_made_no_oftener_than_each_minute() -> None:
+    boards = "".join(file.read_text() for file in (ROOT / "dashboards" / "grafana").glob("*.json"))
+    read = boards + "".join(alert["expr"] for alert in ALERTS)
+    for file in RULES:
+        for group in yaml.safe_load(file.read_text())["groups"]:
+            for rule in group["rules"]:
+                if "record" in rule:
+                    assert rule["record"] in read
+                    assert "[1d]" not in rule["expr"] or group.get("interval") == "1m"
+
+
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.stem)
 def test_promtool_finds_no_fault_in_the_rules(file: Path) -> None:
     promtool("check", "rules", "--lint=all", "--lint-fatal", file)
