@@ -347,6 +347,17 @@ def test_a_policy_is_edited_as_it_was_seen(client: httpx.Client, production: str
     assert "token:alice" in shown.text
 
 
+def test_every_tripwire_is_shown_whatever_its_verdict(client: httpx.Client, told: str) -> None:
+    sign_in(client, told, "read")
+    with governance.reading(told) as connection:
+        known = {each[:2]: each.verdict for each in regression.states(connection)}
+    assert {"ok", "triggered"} <= {verdict or "" for verdict in known.values()}
+    for domain, metric in known:
+        answer = client.get("/tripwire", params={"domain": domain, "metric": metric})
+        assert answer.status_code == 200
+        assert "The whole finding" in answer.text
+
+
 def test_a_stale_edit_shows_both_and_saves_neither(client: httpx.Client, production: str) -> None:
     sign_in(client, production, "read", "operate")
     regression.upsert_policy(
