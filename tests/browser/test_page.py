@@ -252,6 +252,39 @@ def test_what_is_shown_refreshes_and_leaves_alone_who_types(visitor: Visitor) ->
     visitor.check()
 
 
+def test_a_refresh_keeps_what_was_typed_and_no_focus_keeps_an_old_verdict(visitor: Visitor) -> None:
+    page, url = visitor.page, visitor.site.url
+    page.clock.install()
+    visitor.sign_in()
+    verdict = page.locator("#verdict")
+
+    def refreshed(text: str) -> None:
+        def came() -> bool:
+            page.clock.run_for(10_500)
+            return text in verdict.inner_text()
+
+        wait_until(came)
+
+    page.get_by_text("Engage…").click()
+    reason = page.locator("#engage-reason")
+    reason.fill("half a sen")
+    page.get_by_role("heading", name="Runbook").click()  # to look at something: the sheet closes
+    expect(reason).to_be_hidden()
+    go_live.disable(url, actor="token:bob", reason="from elsewhere")
+    refreshed("from elsewhere")
+    page.get_by_text("Engage…").click()
+    expect(reason).to_have_value("half a sen")
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Engage…")).to_be_focused()
+    go_live.disable(url, actor="token:bob", reason="while the button has the focus")
+    refreshed("while the button has the focus")
+    expect(page.get_by_text("Engage…")).to_be_focused()
+    go_live.engage_kill_switch(url, actor="token:bob", reason="and it is gone")
+    refreshed("and it is gone")
+    expect(page.get_by_text("Release…")).to_be_focused()
+    visitor.check()
+
+
 def test_everything_is_read_and_done_without_javascript(browser: Any, visitor: Visitor) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

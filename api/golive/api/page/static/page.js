@@ -2,6 +2,7 @@
 // Nothing that reading needs is here.
 
 const seconds = Number(document.body.dataset.refreshS);
+const CONTROLS = "a, summary";
 const fresh = document.getElementById("fresh");
 const pause = document.getElementById("pause");
 let headline = document.getElementById("headline")?.textContent;
@@ -62,9 +63,16 @@ async function refresh() {
 function put(next) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = next.getElementById(part.id);
-    if (other === null || busy(part) || other.outerHTML === part.outerHTML) continue;
+    if (other === null || busy(part, other) || other.outerHTML === part.outerHTML) continue;
+    const focused = twin(part, other);
+    // What was typed into a sheet that was closed since, to look at something else, is kept.
+    for (const typed of part.querySelectorAll("textarea")) {
+      const same = other.querySelector(`#${typed.id}`);
+      if (same !== null) same.value = typed.value;
+    }
     const places = [...part.querySelectorAll(".scroll")].map((scrolled) => scrolled.scrollLeft);
     part.replaceWith(other);
+    focused?.focus({ preventScroll: true });
     other.querySelectorAll(".scroll").forEach((scrolled, number) => { scrolled.scrollLeft = places[number] ?? 0; });
     for (const form of other.querySelectorAll("form[method=post]")) once(form);
   }
@@ -75,11 +83,28 @@ function put(next) {
   headline = now;
 }
 
-// Whoever reads or types in a part keeps it as it is.
-function busy(part) {
+// Whoever reads or types in a part keeps it as it is. One where only a link or what opens a sheet has the focus is put in
+// its place once it says something else, for nobody should look at an old verdict for that.
+function busy(part, other) {
   const selection = getSelection();
-  return part.contains(document.activeElement) || part.querySelector("details[open]") !== null
-    || (!selection.isCollapsed && part.contains(selection.anchorNode));
+  const focused = document.activeElement;
+  return part.querySelector("details[open]") !== null
+    || (!selection.isCollapsed && part.contains(selection.anchorNode))
+    || (part.contains(focused) && (!focused.matches(CONTROLS) || words(part) === words(other)));
+}
+
+// The control of the next part that gets the focus: the same one, or what stands where it stood.
+function twin(part, other) {
+  const place = [...part.querySelectorAll(CONTROLS)].indexOf(document.activeElement);
+  if (place < 0) return undefined;
+  const controls = [...other.querySelectorAll(CONTROLS)];
+  return controls.find((each) => each.outerHTML === document.activeElement.outerHTML) ?? controls[place];
+}
+
+function words(part) {
+  const copy = part.cloneNode(true);
+  for (const time of copy.querySelectorAll("time")) time.remove();
+  return copy.textContent;
 }
 
 // A second click sends nothing twice.
