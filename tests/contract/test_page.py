@@ -10,12 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert, select
 
 from golive import go_live, governance, regression, sessions, tokens
 from golive.api import create_app, page
+from golive.api.page.rendering import percent
+from golive.models import RegressionPolicy
 from golive.settings import ServiceSettings
 from tests.support import scene
-from tests.support.proxy import proxied
+from tests.support.proxy import Mode, proxied
 from tests.support.service import audited, bearer, serving, serving_app, upgraded, wait_until
 
 ACTS = (
@@ -299,10 +302,14 @@ def test_the_kill_switch_is_engaged_and_released_with_a_reason(client: httpx.Cli
     assert state.changed_by == "token:alice"
     stale = client.post("/kill-switch/release", data={"csrf": csrf, "reason": "mended", "version": "1"})
     assert stale.status_code == 412
-    assert f"It is version {state.version} now" in stale.text
+    assert f"has version {state.version}, not 1" in stale.text
+    assert "Nothing was changed" in stale.text
     given = {"csrf": csrf, "reason": "mended", "version": str(state.version)}
     answer = client.post("/kill-switch/release", data=given)
     assert "Go: every check passes" in text_of(client.get(answer.headers["location"]))
+    assert "The kill switch was released" in client.get(answer.headers["location"]).text
+    # A link or an old page may ask for it; it is said only while it is so.
+    assert "The kill switch was engaged" not in client.get("/?done=kill-switch-engage").text
     assert [row["action"] for row in audited(production)][-2:] == [
         "kill_switch.engage",
         "kill_switch.release",
@@ -530,6 +537,26 @@ def test_the_audit_trail_is_filtered_and_paged(client: httpx.Client, production:
     assert client.get("/audit?actor=%00").status_code == 422
 
 
+def test_a_share_that_is_not_all_is_not_rounded_to_all() -> None:
+    shares = {1.0: "100.0%", 0.9996: "99.96%", 0.999: "99.9%", 0.99999: "99.999%", 0.0: "0.0%"}
+    assert {share: percent(share) for share in shares} == shares
+
+
+def test_very_many_tripwires_are_cut_and_those_that_need_a_look_come_first(
+    client: httpx.Client, told: str
+) -> None:
+    with governance.engine_for(told).begin() as connection:
+        known = dict(connection.execute(select(RegressionPolicy.__table__)).mappings().first() or {})
+        del known["id"]
+        more = [known | {"domain": "A", "metric": f"m{number}"} for number in range(200)]
+        connection.execute(insert(RegressionPolicy), more)
+    sign_in(client, told, "read")
+    shown = client.get("/").text.split('id="tripwires"')[1].split("</section>")[0]
+    assert shown.count('<th scope="row"') == 60
+    assert re.findall(r"metric=(\w+)", shown)[:2] == ["contract_rate", "match_success"]
+    assert "144 tripwires more" in shown
+
+
 def test_a_broken_chain_is_shown_as_such(client: httpx.Client, production: str) -> None:
     go_live.disable(production, actor="a", reason="first")
     go_live.disable(production, actor="a", reason="second")
@@ -594,9 +621,27 @@ def test_while_the_store_is_away_the_page_says_so_and_says_no(
         assert "No-go" in text_of(answer)
         assert answer.text.count("could not be read") >= 4
         act = client.post("/kill-switch/engage", data={"csrf": csrf, "reason": "x"})
-        assert act.status_code in (403, 503)
+        assert act.status_code == 503
+        assert "Nothing was changed" in text_of(act)
         proxy.mode = "pass"
         governance.engine_for(url).dispose()
+
+
+@pytest.mark.parametrize(("mode", "engaged"), [("lose commit", False), ("lose answer", True)])
+def test_an_act_whose_commit_is_not_answered_is_said_to_be_in_doubt(
+    postgres_url: str, mode: Mode, engaged: bool
+) -> None:
+    upgraded(postgres_url)
+    with proxied(postgres_url) as (proxy, url), serving(url) as client:
+        sign_in(client, url, "read", "operate")
+        csrf = csrf_of(client)
+        proxy.mode = mode
+        act = client.post("/kill-switch/engage", data={"csrf": csrf, "reason": "x"})
+        assert act.status_code == 503
+        assert "Whether it was done is not known" in text_of(act)
+        assert "Nothing was changed" not in text_of(act)
+        wait_until(lambda: go_live.read(postgres_url).kill_switch_engaged is engaged)
+        governance.engine_for(url, lane="switch").dispose()
 
 
 def test_it_works_below_a_path_of_another_application(production: str) -> None:

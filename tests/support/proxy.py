@@ -63,7 +63,9 @@ class Proxy:
                     return
                 if source is server and self.mode == "slow":
                     time.sleep(self.delay_s)
-                if source is client and self.mode.startswith("lose") and b"COMMIT" in data:
+                if (
+                    source is client and self.mode.startswith("lose") and b"COMMIT\0" in data
+                ):  # and not the COMMITTED of a level of isolation
                     self._lose(data, server)
                     return
                 (server if source is client else client).sendall(data)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from golive.api.auth import ANONYMOUS, Principal
 from golive.api.control import Control, control_of
 from golive.api.page.rendering import render
-from golive.api.problems import Problem, problem_of
+from golive.api.problems import Problem, problem_of, unavailable
 from golive.api.production import MARK, OBSERVE_ONLY
 
 HEADERS: Final = {
@@ -33,6 +33,10 @@ _FIELDS_MAX: Final = 64
 
 Form = Mapping[str, str]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class InDoubt(Problem):
+    """The store went away, or golive failed, in the middle of an act: it may have been done."""
 
 
 class PageRoute(Route):
@@ -126,13 +130,21 @@ def acting(act: Callable[[Visit, Form], Awaitable[Response]], scope: str | None 
     async def handle(visit: Visit) -> Response:
         refuse_other_sites(visit.request)
         if visit.session is None:
-            raise Problem(401, "You are signed out", "Nothing was changed. Sign in, and do it again.")
+            raise Problem(401, "You are signed out", "Sign in, and do it again.")
         if scope is not None and scope not in visit.principal.scopes:
+            if visit.principal.reduced:
+                raise unavailable("The store is away, and with it what tells whether you may do this.")
             raise Problem(403, "Too small a scope", f"This needs a token with the scope {scope}.")
         form = await read_form(visit)
         if not hmac.compare_digest(form.get("csrf", "").encode(), visit.csrf.encode()):
-            raise Problem(403, "The form is not of this session", "Nothing was changed. Load the page anew.")
-        return await act(visit, form)
+            raise Problem(403, "The form is not of this session", "Load the page anew.")
+        try:
+            return await act(visit, form)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem.details.status < 500:
+                raise problem from None
+            raise InDoubt(problem.details.status, problem.details.title, problem.details.detail) from None
 
     return _answering(handle)
 
@@ -151,7 +163,7 @@ def refuse_other_sites(request: Request) -> None:
         origin = request.headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     if foreign:
-        raise Problem(403, "The form is of another site", "Nothing was changed.")
+        raise Problem(403, "The form is of another site")
 
 
 async def read_form(visit: Visit) -> dict[str, str]:
@@ -164,7 +176,7 @@ async def read_form(visit: Visit) -> dict[str, str]:
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS_MAX, errors="strict")
     except ValueError:
-        raise Problem(422, "The form cannot be read", "Nothing was changed.") from None
+        raise Problem(422, "The form cannot be read") from None
     return {name: value.replace("\r\n", "\n") for name, value in pairs}
 
 
@@ -208,7 +220,9 @@ async def _visit(request: Request) -> tuple[Visit, bool]:
 
 def _shown(visit: Visit, problem: Problem) -> Response:
     details = problem.details
-    response = visit.page("error.html", details.status, problem=details)
+    acted = visit.request.method == "POST"
+    in_doubt = isinstance(problem, InDoubt)
+    response = visit.page("error.html", details.status, problem=details, acted=acted, in_doubt=in_doubt)
     for name, value in (problem.headers or {}).items():
         if name.lower() != "www-authenticate":
             response.headers[name] = value

@@ -22,11 +22,14 @@ from golive.events import DOMAIN_MAX
 from golive.levers import Levers
 from golive.runbook import Runbook
 from golive.series import Series
+from golive.state import State
 
 _log = logging.getLogger(__name__)
 
 STEPS: Final = 48
+_WIRES: Final = 60
 _CHARTS: Final = 20
+_TONES: Final = ("bad", "warn", "good", "off")
 _CHART_EVENTS: Final = 300
 _SERIES: Final = 60
 _CHANGES: Final = 6
@@ -34,11 +37,16 @@ _DECISIONS: Final = 200
 _DENIALS: Final = 6
 
 _DONE: Final = {
-    "go-live-enable": "Go-live was enabled.",
-    "go-live-disable": "Go-live was disabled.",
-    "kill-switch-engage": "The kill switch was engaged: production is stopped.",
-    "kill-switch-release": "The kill switch was released.",
+    "go-live-enable": ("Go-live was enabled.", "go_live_enabled", True),
+    "go-live-disable": ("Go-live was disabled.", "go_live_enabled", False),
+    "kill-switch-engage": (
+        "The kill switch was engaged: production is stopped.",
+        "kill_switch_engaged",
+        True,
+    ),
+    "kill-switch-release": ("The kill switch was released.", "kill_switch_engaged", False),
 }
+"""What was done, and what of the state must be so for it to be said: a link or a reload may say it as well."""
 
 T = TypeVar("T")
 
@@ -69,9 +77,8 @@ async def show(visit: Visit) -> Response:
             look = functools.partial(_look, visit.control, chosen, domain)
             seen = await anyio.to_thread.run_sync(look, limiter=visit.control.page_threads)
     runbook = evaluations[0].value
-    return visit.page(
-        "overview.html", runbook=runbook, headline=headline(runbook), done=_DONE.get(done), **seen
-    )
+    told = _told(done, seen.get("state"))
+    return visit.page("overview.html", runbook=runbook, headline=headline(runbook), done=told, **seen)
 
 
 def headline(runbook: Runbook) -> Headline:
@@ -91,6 +98,12 @@ def headline(runbook: Runbook) -> Headline:
             return Headline("No-go", f"it cannot be determined. {blocked}", "bad")
 
 
+def _told(done: str, state: State | None) -> str | None:
+    """Return what is said of an act that was done; None where the state is not as it left it."""
+    text, flag, value = _DONE.get(done, (None, "", None))
+    return text if state is not None and getattr(state, flag, None) is value else None
+
+
 def _look(control: Control, chosen: Range, domain: str | None) -> dict[str, Any]:
     store = _Store()
     stand = store.read(lambda: levers.read(control.engine))
@@ -99,7 +112,10 @@ def _look(control: Control, chosen: Range, domain: str | None) -> dict[str, Any]
         "levers": stand,
         "trail": store.read(lambda: _trail(control)),
         "denials": store.read(lambda: _denials(control)),
+        "decisions": _DECISIONS,
         "wires": None if stand is None else store.read(lambda: _wires(control, stand)),
+        "wires_left": 0 if stand is None else max(len(stand.tripwires) - _WIRES, 0),
+        "charts": _CHARTS,
         "range": chosen,
         "presets": ranges.PRESETS,
         "domain": domain,
@@ -128,13 +144,11 @@ class _Store:
 
 def _wires(control: Control, stand: Levers) -> list[wires.Shown]:
     # Those that need a look first; the rest by name.
-    ordered = sorted(stand.tripwires, key=lambda wire: (not wire.state.triggered, not wire.enabled))
-    made = []
+    ordered = sorted(map(wires.shown, stand.tripwires), key=lambda each: _TONES.index(each.tone))[:_WIRES]
     with readers.reading(control.engine) as events:
-        for number, wire in enumerate(ordered):
-            drawing = wires.draw(events, wire, _CHART_EVENTS) if number < _CHARTS else None
-            made.append(wires.shown(wire, drawing))
-    return made
+        for number, each in enumerate(ordered[:_CHARTS]):
+            ordered[number] = wires.shown(each.wire, wires.draw(events, each.wire, _CHART_EVENTS))
+    return ordered
 
 
 def _trail(control: Control) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from golive.api.page import charts
 from golive.api.page.static import static_url
 from golive.settings import TRACE_ID_PLACE
 
+_DIGITS: Final = 6
 _CODE: Final = re.compile(r"`([^`]+)`")
 
 
@@ -91,8 +92,11 @@ def moment(given: dt.datetime | str | None, short: bool = False) -> Markup:
 
 
 def percent(given: float | None, digits: int = 1) -> str:
-    """Return a share."""
-    return "–" if given is None else f"{given:.{digits}%}"
+    """Return a share; one that is not quite all is never rounded to all."""
+    if given is None:
+        return "–"
+    shown = f"{given:.{digits}%}"
+    return percent(given, digits + 1) if given < 1 and shown.startswith("100") and digits < _DIGITS else shown
 
 
 def number(given: float | None) -> str:
