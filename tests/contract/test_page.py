@@ -557,6 +557,12 @@ def test_very_many_tripwires_are_cut_and_those_that_need_a_look_come_first(
     assert "144 tripwires more" in shown
 
 
+def test_the_address_of_a_form_leads_back_to_the_overview(client: httpx.Client, production: str) -> None:
+    for path in (*ACTS, "/sign-out"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
 def test_a_broken_chain_is_shown_as_such(client: httpx.Client, production: str) -> None:
     go_live.disable(production, actor="a", reason="first")
     go_live.disable(production, actor="a", reason="second")

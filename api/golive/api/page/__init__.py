@@ -8,13 +8,18 @@ Every figure comes from the function the route of the API calls, and every act c
 Reading needs no JavaScript; a small module of golive's own refreshes what is shown.
 """
 
+from typing import Final
+
+from starlette.responses import Response
 from starlette.routing import Route
 
 from golive.api.page import audit, correlation, docs, overview, sign_in, switches, tripwire
-from golive.api.page.doors import PageRoute, acting, open_to_all, reading
+from golive.api.page.doors import PageRoute, Visit, acting, open_to_all, reading
 from golive.api.page.static import serve_static
 
 __all__ = ["routes"]
+
+_FORMS: Final = ("/sign-out", "/go-live/{change}", "/kill-switch/{change}", "/tripwire/{form}")
 
 
 def routes() -> list[Route]:
@@ -32,6 +37,12 @@ def routes() -> list[Route]:
         PageRoute("/tripwire/policy", acting(tripwire.edit), methods=["POST"]),
         PageRoute("/tripwire/rearm", acting(tripwire.rearm), methods=["POST"]),
         PageRoute("/tripwire/backtest", acting(tripwire.backtest), methods=["POST"]),
+        *(PageRoute(path, open_to_all(_go_back)) for path in _FORMS),
         PageRoute("/api/docs", docs.show),
         PageRoute("/static/{name}", serve_static),
     ]
+
+
+async def _go_back(visit: Visit) -> Response:
+    """Show the overview to whoever opens the address of a form, which a browser keeps after a refusal."""
+    return visit.go_to("/")

@@ -46,7 +46,7 @@ _DONE: Final = {
     ),
     "kill-switch-release": ("The kill switch was released.", "kill_switch_engaged", False),
 }
-"""What was done, and what of the state must be so for it to be said: a link or a reload may say it as well."""
+"""What was done, and what of the state has to be so for it to be said: an old link asks for it as well."""
 
 T = TypeVar("T")
 
