@@ -68,7 +68,7 @@ def maintain(
         with engine.begin() as connection:
             database.check_schema(connection)
             may_go = None if retention_days is None else retention(connection, retention_days, now)
-        if engine.dialect.name != "sqlite":
+        if engine.dialect.name == "postgresql":
             # What the catalogue says is asked anew once the table is locked.
             engine = engine.execution_options(isolation_level="READ COMMITTED")
             with partitions.alone(engine) as is_alone:
