@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from golive import database, tokens
 from tests.browser.chromium import FLAGS, find
 from tests.support import scene
 from tests.support.service import bearer, golive_serve
+
+expect.set_options(timeout=20_000)  # for a busy machine
 
 _WATCH = """
 window.reports = [];

@@ -174,6 +174,7 @@ def test_a_correlation_id_is_searched_and_its_events_lead_to_their_traces(visito
     page = visitor.page
     visitor.sign_in()
     visitor.go("/correlation")
+    expect(page.get_by_label("Correlation id")).to_be_focused()
     page.keyboard.type(scene.DEAL)
     page.keyboard.press("Enter")
     path = f"{visitor.site.address}/api/kpi/correlations/{scene.DEAL}"
