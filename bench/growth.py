@@ -24,6 +24,7 @@ from golive.ids import IdGenerator, id_at
 from golive.maintenance.maintaining import maintain
 from golive.maintenance.partitions import layout
 from golive.reader import EventFilter
+from golive.regression.events import newest
 from golive.sql_reader import SqlReader
 from tests.support.postgres import PostgresServer
 
@@ -99,7 +100,7 @@ def compare(plain: URL, months: URL, count: int) -> None:
     with engines[1].connect() as connection:
         print(len(layout(connection).partitions or ()), "partitions")
     reads: dict[str, Callable[[Connection], object]] = {
-        "newest 1,400 of a stream": lambda connection: SqlReader(connection).newest("W", "m3", 1_400),
+        "newest 1,400 of a stream": lambda connection: newest(SqlReader(connection), "W", "m3", 1_400),
         "timeline": lambda connection: SqlReader(connection).timeline(f"deal_{count // 8}"),
     }
     for name, read in reads.items():

@@ -184,6 +184,7 @@ def test_a_service_that_breaks_off_is_unreachable(environment: Shell, tmp_path: 
     assert error.count("\n") == 1
 
 
+@one_store
 def test_the_kill_switch_from_a_shell(shell: Shell, tmp_path: Path) -> None:
     def switch(*arguments: str, code: int = 0) -> str:
         done = golive("kill-switch", *arguments, cwd=tmp_path, environment=shell, check=code)
@@ -201,6 +202,7 @@ def test_the_kill_switch_from_a_shell(shell: Shell, tmp_path: Path) -> None:
     assert [act["action"] for act in json.loads(audited)] == ["kill_switch.release", "kill_switch.engage"]
 
 
+@one_store
 def test_audit_verify_names_the_broken_row_and_fails(shell: Shell, tmp_path: Path) -> None:
     url = shell["DATABASE_URL"]
     for reason in "abc":

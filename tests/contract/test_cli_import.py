@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 
 from golive.database import normalise_url
 from tests.support.cli import COMMAND, golive
+from tests.support.stores import one_store
 
 HEADER = "correlation_id,domain,metric,success,value,actor,occurred_at,detail\n"
 
@@ -90,6 +91,7 @@ def importing(environment: dict[str, str], tmp_path: Path) -> Iterator[subproces
     process.stderr.close()
 
 
+@one_store
 def test_ctrl_c_says_what_to_do_and_the_next_run_adds_the_rest(
     importing: subprocess.Popen[str], environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -163,9 +163,10 @@ def test_the_command_line_makes_fills_and_reads_it(
     for written in (40, 0):
         said = golive("import", log, cwd=tmp_path, environment=environment).stdout
         assert f"{written} events written" in said
+    golive("replay", log, cwd=tmp_path, environment=environment)
     summary = golive("kpi", "summary", "--format", "json", cwd=tmp_path, environment=environment).stdout
     [metric] = json.loads(summary)
-    assert (metric["events"], metric["success_rate"]) == (40, 0.75)
+    assert (metric["events"], metric["success_rate"]) == (80, 0.75)
     exported = golive("export", tmp_path / "x.parquet", cwd=tmp_path, environment=environment, check=2)
     assert "FORMAT Parquet" in exported.stderr
     maintained = golive("db", "maintain", cwd=tmp_path, environment=environment, check=2)

@@ -17,6 +17,7 @@ from golive.correlation import correlation, current_correlation_id, outgoing_hea
 from golive.errors import InvalidEvent
 from golive.kpi import kpi_success, kpi_timed_step
 from tests.contract.conftest import Golive
+from tests.support.stores import one_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -169,6 +170,7 @@ def services(store: Any, environment: dict[str, str], tmp_path: Path) -> Iterato
     back.stop()
 
 
+@one_store
 def test_an_id_crosses_two_services(services: Service, store: Any, tmp_path: Path) -> None:
     """Header in at the first, baggage from the first to the second; spans and rows of both carry it."""
     from golive.database import normalise_url

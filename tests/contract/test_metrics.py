@@ -24,6 +24,7 @@ from golive.runbook import STANDARD_CHECKS
 from tests.contract.conftest import Golive
 from tests.support.prometheus import prometheus, promtool_problems
 from tests.support.service import golive_serve, serving, token, wait_until
+from tests.support.stores import one_store
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
@@ -189,6 +190,7 @@ BREAK = {
 }  # fmt: skip
 
 
+@one_store
 def test_the_gauge_of_each_check_follows_reality_within_an_interval(
     client: httpx.Client, production: str
 ) -> None:

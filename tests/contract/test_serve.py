@@ -145,6 +145,7 @@ def test_tokens_are_made_listed_and_revoked_from_the_command_line(
     assert trail[-2:] == [("token.create", "ci"), ("token.revoke", "ci")]
 
 
+@one_store
 def test_a_token_of_another_process_works_at_once_and_stops_within_a_second(
     shell: dict[str, str], tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def test_a_body_that_is_no_event_is_a_documented_error(
     assert service.post(KPI, json={"domain": "W", "metric": "m"}).status_code == 201
 
 
+@pytest.mark.stack
 def test_schemathesis_finds_no_server_error_and_no_undocumented_answer(
     sqlite_url: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -68,6 +68,13 @@ def moment(option: str, text: str | None) -> dt.datetime | None:
         fail(f"--{option}: expected a time as 2026-01-31T12:00 or 24h, got {text!r}")
 
 
+def events_url(given: str | None) -> "URL":
+    """Return the URL of where events are: the store, unless the environment names one apart."""
+    from golive import readers
+
+    return readers.apart() or store_url(given)
+
+
 def actor() -> str:
     """Return who acts, for the audit trail: the user of the operating system."""
     import getpass

@@ -46,7 +46,7 @@ def fetch_runbook(url: str, token_file: Path | None) -> dict[str, Any]:
     try:
         # The scheme is checked above.
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 # nosec B310
-            found: Any = json.loads(response.read(_MAX_BYTES))
+            found: Any = json.loads(_read(response))
     except urllib.error.HTTPError as error:
         raise _problem(url, error.code) from error
     except (ValueError, RecursionError) as error:
@@ -56,6 +56,13 @@ def fetch_runbook(url: str, token_file: Path | None) -> dict[str, Any]:
     if not _is_runbook(found):
         raise Senseless(f"{url} answered something that is no runbook")
     return found
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    content = response.read(_MAX_BYTES)
+    if response.length and len(content) < _MAX_BYTES:  # of a read with a bound nobody else looks
+        raise http.client.IncompleteRead(content, response.length)
+    return content
 
 
 def _is_runbook(found: Any) -> TypeGuard[dict[str, Any]]:

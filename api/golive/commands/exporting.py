@@ -9,9 +9,9 @@ from golive.commands._common import (
     INTERRUPTED,
     TIME_HELP,
     DatabaseUrl,
+    events_url,
     fail,
     moment,
-    store_url,
     telling_errors,
 )
 
@@ -30,13 +30,12 @@ def export_events(
     Events go on being written meanwhile. The file is there whole, or as it was before. Exit code 0 if it is
     written, 2 if it cannot be.
     """
-    from golive import readers
     from golive.exporters.parquet import export
     from golive.reader import EventFilter
 
     wanted = EventFilter(domain, metric, since=moment("since", since), until=moment("until", until))
     with telling_errors():
-        url = readers.apart() or store_url(database_url)
+        url = events_url(database_url)
         if url.get_backend_name() == "clickhousedb":
             fail("ClickHouse writes Parquet itself: SELECT … FROM kpi_event FINAL … FORMAT Parquet")
         try:

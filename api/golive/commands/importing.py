@@ -16,9 +16,9 @@ from golive.commands._common import (
     INTERRUPTED,
     DatabaseUrl,
     console,
+    events_url,
     fail,
     shown,
-    store_url,
     telling_errors,
 )
 from golive.commands._progress import reading_progress
@@ -64,12 +64,12 @@ def import_log(
     """
     # Millions of tuples without a cycle: looking for cycles among them takes a fifth of the time.
     gc.disable()
-    from golive import database, readers
+    from golive import database
     from golive.stores import open_store
 
     with telling_errors():
         log = open_log(file, mapping, constants, source)
-        url = readers.apart() or store_url(database_url)
+        url = events_url(database_url)
         rejects = rejects or Path(f"{file.name}.rejects.jsonl")
         if rejects.exists() and file.exists() and rejects.samefile(file):
             fail("--rejects: expected another file than the log itself")

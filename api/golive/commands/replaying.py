@@ -12,9 +12,9 @@ from golive.commands._common import (
     INTERRUPTED,
     DatabaseUrl,
     console,
+    events_url,
     fail,
     shown,
-    store_url,
     telling_errors,
 )
 from golive.commands._progress import reading_progress
@@ -51,7 +51,7 @@ def replay_log(
     factor = _factor(speed)
     with telling_errors():
         log = open_log(file, mapping, constants, None)
-        pipeline.configure(store_url(database_url), tracer_provider=_tracer_provider())
+        pipeline.configure(events_url(database_url), tracer_provider=_tracer_provider())
         rejected: list[BadLine] = []
         started = time.monotonic()
         replayed = 0

@@ -1,7 +1,7 @@
 """Reads the events of ClickHouse, each once: of rows that are copies of one event, one.
 
-Where few rows are read from one end of a key, `LIMIT 1 BY` leaves the copies out, and the rest of the key is
-not read; where a range is added up, `FINAL` does.
+Where a range is added up, `FINAL` leaves the copies out. Where rows are read from one end of a key, the rest
+of which must not be read, they are left out of what came.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from golive.exporters import clickhouse_schema
 from golive.exporters._clickhouse import connect, is_embedded, told
 from golive.reader import Cursor, Event, EventFilter, MetricSummary, TimelineEntry, timeline_of
 from golive.series import EPOCH, Series, series_of, step_seconds
-from golive.tripwire import RATE, Observation
+from golive.tripwire import RATE, VALUE, Observation, carries
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -28,19 +28,21 @@ if TYPE_CHECKING:
 __all__ = ["ClickHouseReader", "open_reader"]
 
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
-_FIRST_LOOK: Final = dt.timedelta(hours=1)
+_AN_HOUR: Final = dt.timedelta(hours=1)
+_A_WEEK: Final = dt.timedelta(days=7)
 _WIDER: Final = 8
-"""The latest events of all streams are looked for in the last hour, then in eight times as long before…"""
+"""The latest events of all streams are looked for in the last hour, then in eight times as long before, and
+so on; those of one stream in the last week first: what is years old need not even be opened."""
 
 _TOLD: Final = ("domain", "metric", "success", "value", "actor", "correlation_id", "duration_ms", "trace_id",
                 "span_id", "detail")  # fmt: skip
 _EVENT: Final = f"id, created_at, {', '.join(_TOLD)}"
-_NEWEST_FIRST: Final = "ORDER BY created_at DESC, id DESC LIMIT 1 BY id, fingerprint"
+_SPARE: Final = 64
 _COUNTS: Final = (
     "count(), countIf(success), countIf(NOT success), countIf(success IS NULL AND value IS NOT NULL), "
     "countIf(success IS NULL AND value IS NULL)"
 )
-_CARRYING: Final = {True: "success IS NOT NULL", False: "success IS NULL AND value IS NOT NULL"}
+_CARRYING: Final = {RATE: "success IS NOT NULL", VALUE: "success IS NULL AND value IS NOT NULL"}
 
 
 @contextmanager
@@ -95,17 +97,8 @@ class ClickHouseReader:
             return self._page("kpi_event_by_correlation", conditions, given, limit)
         if wanted.domain is not None and wanted.metric is not None:
             return self._page("kpi_event", conditions, given, limit)
-        found: list[Event] = []
-        for since, until in self._windows(wanted, after):
-            found += self._page(
-                "kpi_event",
-                [*conditions, _at(">=", "window_since"), _at("<", "window_until")],
-                given | {"window_since": since, "window_until": until},
-                limit - len(found),
-            )
-            if len(found) >= limit:
-                break
-        return found
+        windows = self._windows(wanted, _AN_HOUR, after)
+        return [_event(row[1:]) for row in self._back(", ".join(_TOLD), conditions, given, limit, windows)]
 
     def summary(
         self, since: dt.datetime | None = None, until: dt.datetime | None = None, domain: str | None = None
@@ -160,23 +153,59 @@ class ClickHouseReader:
         if since is not None:
             conditions.append(_at(">", "since"))
             given["since"] = _microseconds(since)
-        most = limit if kind is None else among
-        query = "SELECT id, created_at, success, value, trace_id FROM kpi_event "
-        query += f"{_where(conditions)} {_NEWEST_FIRST}"
-        if most is not None:
-            query += f" LIMIT {most:d}"
-        if kind is not None:
-            query = (
-                f"SELECT * FROM ({query}) WHERE {_CARRYING[kind == RATE]} "
-                f"ORDER BY created_at DESC, id DESC LIMIT {limit:d}"
-            )
-        return [Observation(row[0], _utc(row[1]), *row[2:]) for row in self._rows(query, given)]
+        if kind is not None and among is None:
+            conditions.append(_CARRYING[kind])
+        most = among or limit
+        wanted = EventFilter(since=since, until=until)
+        rows = self._back("success, value, trace_id", conditions, given, most, self._windows(wanted, _A_WEEK))
+        found = [Observation(row[1], _utc(row[2]), *row[3:]) for row in rows[:most]]
+        return [event for event in found if kind is None or carries(event, kind)][:limit]
 
     def _page(self, table: str, conditions: list[str], given: Mapping[str, Any], limit: int) -> list[Event]:
-        query = f"SELECT {_EVENT} FROM {table} {_where(conditions)} {_NEWEST_FIRST} LIMIT {limit:d} WITH TIES"
-        return list(map(_event, self._rows(query, given)))
+        return [_event(row[1:]) for row in self._latest(table, ", ".join(_TOLD), conditions, given, limit)]
 
-    def _windows(self, wanted: EventFilter, after: Cursor | None) -> Iterator[tuple[int, int]]:
+    def _back(
+        self,
+        columns: str,
+        conditions: list[str],
+        given: Mapping[str, Any],
+        limit: int,
+        windows: Iterator[tuple[int, int]],
+    ) -> list[Any]:
+        """Return what `_latest` does, looking into one window of time after the other until it is enough."""
+        conditions = [*conditions, _at(">=", "window_since"), _at("<", "window_until")]
+        found: list[Any] = []
+        for since, until in windows:
+            window = {"window_since": since, "window_until": until}
+            found += self._latest("kpi_event", columns, conditions, {**given, **window}, limit - len(found))
+            if len(found) >= limit:
+                break
+        return found
+
+    def _latest(
+        self, table: str, columns: str, conditions: list[str], given: Mapping[str, Any], limit: int
+    ) -> list[Any]:
+        """Return the latest rows, one an event: `limit`, and those that share the last one's id and time.
+
+        Some more are read, for copies of an event come one after the other. `LIMIT 1 BY` would leave them out
+        as well, but keeps the server from ending a read early.
+        """
+        query = f"SELECT fingerprint, id, created_at, {columns} FROM {table} {_where(conditions)} "
+        query += "ORDER BY created_at DESC, id DESC LIMIT {most:UInt64}"
+        most = limit + limit // 8 + _SPARE
+        while True:
+            rows = self._rows(query, {**given, "most": most})
+            once = list({row[:2]: row for row in rows}.values())
+            end = limit
+            while end < len(once) and once[end][1:3] == once[limit - 1][1:3]:
+                end += 1
+            if end < len(once) or len(rows) < most:
+                return once[:end]
+            most *= 2
+
+    def _windows(
+        self, wanted: EventFilter, first_look: dt.timedelta, after: Cursor | None = None
+    ) -> Iterator[tuple[int, int]]:
         """Yield ranges of time, in microseconds, from the latest to the earliest that may have an event."""
         span = self._span()
         if span is None:
@@ -188,7 +217,7 @@ class ClickHouseReader:
             end = min(end, _microseconds(wanted.until))
         if after is not None:
             end = min(end, _microseconds(after.created_at) + 1)
-        width = _FIRST_LOOK // _MICROSECOND
+        width = first_look // _MICROSECOND
         while end > first:
             begin = max(first, end - width)
             yield begin, end
