@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from golive import database, governance, pipeline, settings
 from golive.api.auth import Authenticator
 from golive.api.limits import Limits
+from golive.api.shared import Shared
 from golive.errors import SchemaError
 from golive.evaluator import Evaluation, Evaluator, LeversEvaluator, RunbookEvaluator, StateEvaluator
 from golive.exporters.prometheus import KpiCollector, render
@@ -28,6 +29,7 @@ _THREADS = 16
 _SWITCH_THREADS = 4
 _OTLP_THREADS = 2
 _PAGE_THREADS = 4
+_RATES_KEPT_S = 2.0
 _READINESS_INTERVAL_S = 1.0
 _SCRAPE_MARGIN = 0.8
 
@@ -55,6 +57,8 @@ class Control:
     """For the kill switch alone."""
     page_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_PAGE_THREADS))
     """For the overview, which may read for seconds: however many look, nothing else waits."""
+    page_rates: Shared = field(default_factory=lambda: Shared(_RATES_KEPT_S))
+    """What the overview costs most: the rates, read once for all who look at the same range."""
     backtest_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     """One backtest keeps a core busy for seconds."""
     otlp_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_OTLP_THREADS))

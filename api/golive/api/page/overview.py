@@ -116,7 +116,6 @@ def _look(control: Control, chosen: Range, domain: str | None) -> dict[str, Any]
         "wires": None if stand is None else store.read(lambda: _wires(control, stand)),
         "wires_left": 0 if stand is None else max(len(stand.tripwires) - _WIRES, 0),
         "charts": _CHARTS,
-        "range": chosen,
         "presets": ranges.PRESETS,
         "domain": domain,
         # Last, for it may take longest: a range too long for the deadline takes no other part with it.
@@ -128,16 +127,16 @@ class _Store:
     """Reads one part after the other; once the store is away, no further part waits for it."""
 
     def __init__(self) -> None:
-        self._away = False
+        self.away = False
 
     def read(self, read: Callable[[], T]) -> T | None:
         """Return what is read; None where it cannot be."""
-        if self._away:
+        if self.away:
             return None
         try:
             return read()
         except (SQLAlchemyError, SchemaError) as error:
-            self._away = True
+            self.away = True
             _log.warning("a part of the page could not be read: %s", type(error).__name__)
             return None
 
@@ -197,17 +196,23 @@ def _charter_denials(connection: Connection) -> list[Denial]:
     ]  # fmt: skip
 
 
-def _rates(store: _Store, control: Control, chosen: Range, domain: str | None) -> dict[str, Any]:
+def _rates(store: _Store, control: Control, asked: Range, domain: str | None) -> dict[str, Any]:
     def read() -> tuple[list[Series], dt.datetime | None]:
         with readers.reading(control.engine) as events:
-            found = events.series(chosen.since, chosen.until, STEPS, domain)
+            found = events.series(asked.since, asked.until, STEPS, domain)
             return found, None if found else events.newest_at()
 
-    made = store.read(read)
+    def together() -> tuple[Range, tuple[list[Series], dt.datetime | None] | None]:
+        return asked, store.read(read)
+
+    # Fifty who have the page open ask for nearly the same, and it is most of what the page costs.
+    shared = asked.preset and not store.away
+    chosen, made = control.page_rates.get((asked.preset, domain), together) if shared else together()
     found, newest = ([], None) if made is None else made
     busiest = sorted(found, key=lambda each: -each.events)[:_SERIES]
     shown = [each for each in found if each in busiest] if len(found) > _SERIES else found
     return {
+        "range": chosen,
         "series": None if made is None else shown,
         "series_left": len(found) - len(shown),
         "newest": newest,
