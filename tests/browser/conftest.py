@@ -13,6 +13,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Dialog,
     Page,
+    Request,
     expect,
     sync_playwright,
 )
@@ -129,8 +130,13 @@ def visitor(context: BrowserContext, site: Site) -> Visitor:
         made.errors.append(f"a dialog: {dialog.message}")
         dialog.dismiss()
 
+    def lost(request: Request) -> None:
+        # What the browser gave up itself, for the next page was asked for already, is no loss.
+        if request.failure != "net::ERR_ABORTED":
+            made.errors.append(f"{request.url}: {request.failure}")
+
     made.page.on("console", said)
     made.page.on("dialog", asked)
     made.page.on("pageerror", lambda error: made.errors.append(str(error)))
-    made.page.on("requestfailed", lambda lost: made.errors.append(f"{lost.url}: {lost.failure}"))
+    made.page.on("requestfailed", lost)
     return made

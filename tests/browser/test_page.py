@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from golive import go_live, governance, regression
+from golive.api.page.rendering import percent
 from tests.browser.conftest import Visitor
 from tests.support import scene
 from tests.support.service import wait_until
@@ -202,7 +203,7 @@ def test_the_figures_are_those_of_the_api(visitor: Visitor) -> None:
         rate, mean = metric["success_rate"], metric["value_mean"]
         tile = tiles.nth(number)
         expect(tile).to_contain_text(f"{metric['domain']}/{metric['metric']}")
-        expect(tile.locator(".big")).to_contain_text(f"{rate:.1%}" if rate is not None else f"{mean:,.4g}")
+        expect(tile.locator(".big")).to_contain_text(percent(rate) if rate is not None else f"{mean:,.4g}")
         expect(tile).to_contain_text(f"{metric['events']:,} event")
     for ledger in api(visitor, "/api/governance/risk/ledger/today")["ledgers"]:
         row = page.locator("#risk").get_by_role("row", name=re.compile(rf"^{ledger['engine']}\b"))

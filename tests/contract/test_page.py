@@ -478,7 +478,7 @@ def test_the_figures_are_those_of_the_api(client: httpx.Client, told: str) -> No
     assert len(asked["metrics"]) == 11
     for metric in asked["metrics"]:
         rate = metric["success_rate"]
-        figure = f"{rate:.1%} succeeded" if rate is not None else f"{metric['value_mean']:,.4g} mean"
+        figure = f"{percent(rate)} succeeded" if rate is not None else f"{metric['value_mean']:,.4g} mean"
         events = f"{metric['events']:,} event"
         assert re.search(
             re.escape(f"{metric['domain']}/{metric['metric']}")
