@@ -87,8 +87,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def account() -> Iterator[Account]:
-    """The account of this process, empty."""
+    """The account of this process, empty; its next pipeline starts with the settings of the environment."""
     pipeline.shutdown()
+    pipeline._process.configured = None
     pipeline.account().reset()
     yield pipeline.account()
     pipeline.shutdown()

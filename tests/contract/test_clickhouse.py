@@ -126,7 +126,11 @@ def test_the_service_reads_and_writes_them(apart: Place, store: str) -> None:
 
 
 @one_store
-def test_a_store_that_is_away_is_told_as_any_other_is(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("account")
+def test_a_store_that_is_away_is_told_as_any_other_is(
+    store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOLIVE_SPOOL_DIR", str(tmp_path / "spool"))
     monkeypatch.setenv("GOLIVE_EVENTS_URL", "clickhousedb://127.0.0.1:1/golive")
     with pytest.raises(OperationalError), readers.reading(store) as events:
         events.summary()
