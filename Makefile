@@ -82,7 +82,7 @@ test-faults: $(VENV)/.dev ## kill, fork, stop and starve processes; takes minute
 
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## with real Prometheus, Alertmanager, ClickHouse, and OpenTelemetry in other languages
-	@$(BIN)/python -m pytest -m stack
+	@$(BIN)/python -m pytest -m stack -n $(TEST_WORKERS) --dist loadfile
 
 .PHONY: test-browser
 test-browser: $(VENV)/.dev ## the control-plane page in a real Chromium

@@ -1,5 +1,6 @@
 """OpenTelemetry in JavaScript, beside golive: its packages, and the receiver."""
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -23,12 +24,14 @@ def packages() -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("NOT TESTED, Node.js and npm are not installed")
     installed, wanted = FOLDER / "node_modules" / ".package-lock.json", FOLDER / "package.json"
-    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
-        install = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(install, cwd=FOLDER, capture_output=True, text=True, timeout=300)
-        if done.returncode:
-            pytest.skip(f"NOT TESTED, npm could not install the packages: {done.stderr[-300:]}")
-        installed.touch()
+    with wanted.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # one test process installs, the others wait
+        if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
+            install = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
+            done = subprocess.run(install, cwd=FOLDER, capture_output=True, text=True, timeout=300)
+            if done.returncode:
+                pytest.skip(f"NOT TESTED, npm could not install the packages: {done.stderr[-300:]}")
+            installed.touch()
     return FOLDER
 
 
