@@ -27,7 +27,7 @@ from golive.reader import Cursor, Event, EventFilter, MetricSummary, TimelineEnt
 from golive.series import EPOCH, Series, series_of, step_seconds
 from golive.tripwire import RATE, Observation
 
-__all__ = ["SqlReader"]
+__all__ = ["SqlReader", "matching"]
 
 _row = KpiEventRow
 _key: Final = (_row.domain, _row.metric)
@@ -48,14 +48,8 @@ class SqlReader:
     def events(self, wanted: EventFilter, limit: int, after: Cursor | None = None) -> list[Event]:
         by_time = wanted.domain is not None and wanted.metric is not None
         order = (_row.created_at, _row.id) if by_time else (_row.id,)
-        query = select(_row.__table__).order_by(*(column.desc() for column in order)).limit(limit)
-        for field in ("domain", "metric", "success", "actor", "correlation_id"):
-            if (value := getattr(wanted, field)) is not None:
-                query = query.where(getattr(_row, field) == value)
-        if wanted.since is not None:
-            query = query.where(_row.created_at >= wanted.since)
-        if wanted.until is not None:
-            query = query.where(_row.created_at < wanted.until)
+        query = select(_row.__table__).where(*matching(wanted))
+        query = query.order_by(*(column.desc() for column in order)).limit(limit)
         if after is not None:
             bound = after if by_time else (after.id,)
             query = query.where(tuple_(*order) < tuple_(*bound))
@@ -196,6 +190,20 @@ class SqlReader:
         if self._connection.dialect.name == "postgresql":
             self._connection.exec_driver_sql("SET LOCAL enable_sort = off")
         return list(map(Observation._make, self._connection.execute(query).all()))
+
+
+def matching(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions for the events a filter wants."""
+    conditions = [
+        getattr(_row, field) == value
+        for field in ("domain", "metric", "success", "actor", "correlation_id")
+        if (value := getattr(wanted, field)) is not None
+    ]
+    if wanted.since is not None:
+        conditions.append(_row.created_at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(_row.created_at < wanted.until)
+    return conditions
 
 
 def _carrying(kind: str, query: SelectBase, limit: int) -> Executable:

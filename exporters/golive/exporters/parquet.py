@@ -31,6 +31,7 @@ from golive import database
 from golive.errors import ConfigurationError
 from golive.models import KpiEventRow
 from golive.reader import EventFilter
+from golive.sql_reader import matching
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -185,15 +186,8 @@ def _query(wanted: EventFilter, dialect: str) -> Select[Any]:
         microseconds = cast(extract("epoch", row.created_at) * 1_000_000, BigInteger)
         plain = {"detail": cast(row.detail, Text), "created_at": microseconds}
     names = [column.name for column in row.__table__.columns]
-    query = select(*(plain.get(name, getattr(row, name)).label(name) for name in names)).order_by(row.id)
-    for name in ("domain", "metric", "success", "actor", "correlation_id"):
-        if (value := getattr(wanted, name)) is not None:
-            query = query.where(getattr(row, name) == value)
-    if wanted.since is not None:
-        query = query.where(row.created_at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(row.created_at < wanted.until)
-    return query
+    columns = (plain.get(name, getattr(row, name)).label(name) for name in names)
+    return select(*columns).where(*matching(wanted)).order_by(row.id)
 
 
 def _snapshot(connection: Connection) -> Connection:
