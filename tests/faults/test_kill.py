@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from golive import database
+from tests.faults import promises
 from tests.faults.machine import Machine
 from tests.support.postgres import PostgresServer
 
@@ -35,8 +36,6 @@ def start_lives(machine: Machine, acknowledged: Path, lives: int, lanes: int, ru
 
 def assert_every_acknowledged_event_is_a_row_once(machine: Machine, acknowledged: Path) -> None:
     rows = machine.rows()
-    by_correlation = {row.correlation_id: row for row in rows}
-    assert len(by_correlation) == len(rows), "an event is there twice"
     printed: dict[str, str] = {}
     files = list(acknowledged.iterdir())
     for file in files:
@@ -44,14 +43,10 @@ def assert_every_acknowledged_event_is_a_row_once(machine: Machine, acknowledged
             correlation_id, _, event_id = line.partition(" ")
             printed[correlation_id] = event_id
     print(f"{len(files)} lives, {len(printed)} acknowledged, {len(rows)} rows")
-    lost = printed.keys() - by_correlation.keys()
-    assert not lost, f"{len(lost)} lost, such as {sorted(lost)[:5]}"
-    for correlation_id, event_id in printed.items():
-        if event_id:
-            # Two processes may have picked one id; then one of the events got another of its millisecond.
-            assert by_correlation[correlation_id].id >> 20 == int(event_id) >> 20
+    promises.no_event_is_there_twice(rows)
+    promises.every_acknowledged_event_is_a_row(rows, printed)
     # A child may have died between the call's return and its own note of it.
-    assert len(rows) - len(printed) <= len(files)
+    promises.only_what_was_done_is_there(rows, printed, len(files))
 
 
 def wait_until_spooled(machine: Machine, events: int) -> None:

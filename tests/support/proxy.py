@@ -3,16 +3,21 @@
 import contextlib
 import selectors
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Mode = Literal["pass", "hang", "slow", "refuse", "lose commit", "lose answer"]
+Mode = Literal["pass", "hang", "slow", "refuse", "reset", "lose commit", "lose answer"]
 """`hang`: accepts and never answers, old connections too. `slow`: each answer takes `delay_s`. `refuse`:
-resets every connection. `lose commit`: the next COMMIT ends its connection and never arrives. `lose answer`:
-it arrives, and its connection ends before the answer does."""
+ends every connection. `reset`: of what is sent next a half arrives, and a reset follows. `lose commit`: the
+next COMMIT ends its connection and never arrives. `lose answer`: it arrives, and its connection ends before
+the answer does."""
+
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""What `SO_LINGER` takes to have `close` send a reset."""
 
 
 class Proxy:
@@ -43,7 +48,7 @@ class Proxy:
                 if _readable(client) and client.recv(1, socket.MSG_PEEK) == b"":
                     return
                 time.sleep(0.02)  # what the client sent stays readable
-            if self.mode == "refuse":
+            if self.mode in ("refuse", "reset"):
                 return
             with socket.create_connection(("127.0.0.1", self._target)) as server:
                 self._forward(client, server)
@@ -60,6 +65,11 @@ class Proxy:
                     break
                 data = source.recv(65536)
                 if not data:
+                    return
+                if self.mode == "reset":
+                    (server if source is client else client).sendall(data[: len(data) // 2])
+                    for each in (client, server):
+                        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                     return
                 if source is server and self.mode == "slow":
                     time.sleep(self.delay_s)
