@@ -209,8 +209,8 @@ def lanes(world: World) -> dict[str, tuple[float, float, dict[str, tuple[int, Fa
     return {
         "kills": (0.4, 1.8, {"kill -9": (1, world.kill_somebody)}),
         "database": (
-            2.0,
-            9.0,
+            1.0,
+            7.0,
             {
                 "PostgreSQL stopped": (3, world.stop_the_database),
                 "PostgreSQL killed": (3, world.kill_the_database),

@@ -225,7 +225,7 @@ def operate(life: Life) -> None:
 
 
 def act(life: Life, action: str, number: object, call: Callable[..., Any]) -> bool:
-    reason = f"{life.name}/{number}"
+    reason = f"{action} {life.name}/{number}"
     life.note("begun", action, reason, time.monotonic())
     with suppress(SQLAlchemyError):
         call(life.url, actor=life.name, reason=reason)
