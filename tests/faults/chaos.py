@@ -193,11 +193,12 @@ class World:
         with injectors.clock_off(self.clock, chance.uniform(-26, 26) * HOUR_S):
             quiet.wait(chance.uniform(0.5, 5))
 
-    def damage_a_spool(self, chance: random.Random, _quiet: threading.Event) -> None:
-        for pid in self.fleet.living("emit"):
-            injectors.kill(pid)
-            self.kills += 1
-        self.damaged += injectors.damage_a_spool(self.machine.store_folder(), chance)
+    def damage_a_spool(self, chance: random.Random, quiet: threading.Event) -> None:
+        with injectors.rows_locked(self.direct_url):  # so that there is something in the spools
+            quiet.wait(chance.uniform(0.2, 1))
+            for pid in self.fleet.living("emit"):
+                self.kills += injectors.kill(pid)
+            self.damaged += injectors.damage_a_spool(self.machine.store_folder(), chance)
 
 
 Fault = Callable[[random.Random, threading.Event], None]
@@ -224,8 +225,8 @@ def lanes(world: World) -> dict[str, tuple[float, float, dict[str, tuple[int, Fa
             {f"network: {mode}": (1, world.cut_the_network(mode)) for mode in MODES},
         ),
         "machine": (
-            1.0,
-            6.0,
+            0.5,
+            4.0,
             {
                 "process stopped": (4, world.stop_a_process),
                 "disk full": (2, world.fill_the_disk),
@@ -363,7 +364,7 @@ def _furnish(url: str) -> str:
     """Make the tables and the policies, let production act, and return a token that may do everything."""
     database.upgrade(database.normalise_url(url))
     for engine, exposure, open_risk, actions in (
-        (GLOBAL, 4000, 90, 400), ("WHOLESALE", 2500, 60, 250), ("CAPITAL", 2500, 50, 250),
+        (GLOBAL, 8000, 90, 800), ("WHOLESALE", 5000, 60, 500), ("CAPITAL", 5000, 50, 500),
     ):  # fmt: skip
         upsert_risk_policy(
             url, engine=engine, enabled=True, max_daily_loss=100_000, max_daily_exposure=exposure,

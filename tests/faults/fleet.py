@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,17 +43,21 @@ class Told:
 
     def read(self, folder: Path) -> None:
         """Take in the files of lives that have ended, and remove them."""
-        for file in sorted(folder.iterdir(), key=lambda path: int(path.name.partition("-")[2])):
+        parts: dict[str, list[Path]] = defaultdict(list)
+        for file in sorted(folder.iterdir()):
+            parts[file.stem].append(file)
+        for life in sorted(parts, key=lambda name: int(name.partition("-")[2])):
             ids: list[int] = []
-            for line in file.read_text().splitlines():
+            for line in "".join(file.read_text() for file in parts[life]).splitlines():
                 kind, *words = json.loads(line)
                 getattr(self, f"_{kind.replace(' ', '_')}")(*words)
                 if kind in ("event", "failure") and words[1]:
                     ids.append(int(words[1]))
             if ids != sorted(set(ids)):
-                self.out_of_order.append(file.name)
+                self.out_of_order.append(life)
             self.lives += 1
-            file.unlink()
+            for file in parts[life]:
+                file.unlink()
 
     def history(self) -> list[Act]:
         """Return the acts in the order they were begun in."""
