@@ -52,7 +52,7 @@ from golive.risk import (
 from tests.support import skew
 from tests.support.otlp import encoded, post, record
 
-RESERVED_FOR_S = 60.0
+RESERVED_FOR_S = 15.0
 NOTES_MAX_BYTES = 3000
 BATCHES = "/api/governance/regression/kpi"
 
@@ -154,7 +154,7 @@ def book(life: Life) -> None:
                 continue
         life.note("booked", made.id, engine, str(amount), key, begun)
         choice = life.random.random()
-        if choice < 0.1:
+        if choice < 0.03:
             continue  # forgotten: it expires
         life.note("closing", made.id)
         if choice < 0.4:
