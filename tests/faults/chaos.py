@@ -198,7 +198,16 @@ class World:
             quiet.wait(chance.uniform(0.2, 1))
             for pid in self.fleet.living("emit"):
                 self.kills += injectors.kill(pid)
-            self.damaged += injectors.damage_a_spool(self.machine.store_folder(), chance)
+            deadline = time.monotonic() + 1
+            while True:
+                try:  # a killed process takes a moment to die
+                    self.damaged += injectors.damage_a_spool(self.machine.store_folder(), chance)
+                except Impossible:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.002)
+                else:
+                    return
 
 
 Fault = Callable[[random.Random, threading.Event], None]
