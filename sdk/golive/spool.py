@@ -373,10 +373,7 @@ def _read_lines(path: Path, number: int, start: int, max_lines: int) -> Batch | 
 
 
 def _intact(line: bytes) -> bool:
-    try:
-        return int(line[:8], 16) == zlib.crc32(line[9:])
-    except ValueError:
-        return False
+    return line[:9] == b"%08x " % zlib.crc32(line[9:])
 
 
 def _read_position(lock: int) -> Position:
