@@ -19,5 +19,11 @@ if __name__ == "__main__":
             hold()
     else:
         lock_current = ledger._lock_current
-        ledger._lock_current = lambda *arguments: (lock_current(*arguments), hold())[0]
+
+        def lock_and_hold(*arguments: Any) -> Any:
+            found = lock_current(*arguments)
+            hold()
+            return found
+
+        vars(ledger)["_lock_current"] = lock_and_hold
         risk_reserve_or_raise(None, "WHOLESALE", 1)
