@@ -57,6 +57,8 @@ _MIGRATION_TIMEOUT_S = 600.0
 """How long a process waits for another one that is migrating; adopting many million rows takes minutes."""
 _MIGRATION_LOCK = int.from_bytes(b"golivedb")
 _UNDEFINED_TABLE = "42P01"
+_GONE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""When a server whose network is cut is taken for gone: after a minute, not after the hours of the system."""
 
 # Alembic keeps the migration that runs in a global of its module.
 _one_migration = threading.Lock()
@@ -170,9 +172,8 @@ def _libpq_arguments(url: URL, deadline_s: float | None) -> dict[str, Any]:
         arguments["connect_timeout"] = math.ceil(deadline_s)
     elif "connect_timeout" not in url.query:
         arguments["connect_timeout"] = math.ceil(_WAIT_S)
-    if "application_name" not in url.query:
-        arguments["application_name"] = "golive"
-    return arguments
+    defaults = {"application_name": "golive", **_GONE}
+    return arguments | {name: value for name, value in defaults.items() if name not in url.query}
 
 
 def _is_current(connection: Connection) -> bool:

@@ -27,6 +27,8 @@ MAX_PAUSE_S = 0.05
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 30.0
 ORPHANS_EVERY_S = 5.0
+UNREADABLE_S = 60.0
+"""How long a dead process's spool that cannot be read is left alone."""
 COMPLAIN_EVERY_S = 60.0
 SETTLE_S = 2.0
 """How long after its client is gone a transaction may still commit on the server."""
@@ -65,6 +67,7 @@ class Drain:
         self._delivered = 0
         self._orphans: dict[SpoolFolder, float] = {}
         self._orphan_events = 0
+        self._unreadable: dict[SpoolFolder, float] = {}
         self._orphans_due = 0.0
         self._failures = 0
         self._complaint_due = 0.0
@@ -137,13 +140,14 @@ class Drain:
         self._wake.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=5.0)
-        for orphan in self._orphans:
+        for orphan in [*self._orphans, *self._unreadable]:
             orphan.close()
         self._orphans.clear()
+        self._unreadable.clear()
 
     def abandon_in_child(self) -> None:
         """Let go of dead processes' spools after a fork: they are the parent's to deliver."""
-        for orphan in self._orphans:
+        for orphan in [*self._orphans, *self._unreadable]:
             orphan.abandon_in_child()
 
     def _idle(self) -> bool:
@@ -177,7 +181,11 @@ class Drain:
         self._take_over_orphans()
         with self.quiescent:
             for orphan in list(self._orphans):
-                batch = orphan.read(BATCH_EVENTS)
+                try:
+                    batch = orphan.read(BATCH_EVENTS)
+                except OSError as error:
+                    self._leave_alone(orphan, error)
+                    continue
                 if batch is None:
                     self._end(orphan)
                     continue
@@ -185,14 +193,30 @@ class Drain:
                     return None
                 self._orphan_events -= _length(batch)
                 return True
+            appended = self._spool.appended
             batch = self._spool.folder.read(BATCH_EVENTS)
             if batch is None:
                 self._oldest_ns = None
+                self._miss(appended - self._delivered)
                 return False
             if not self._deliver(self._spool.folder, batch):
                 return None
             self._delivered += _length(batch)
             return True
+
+    def _miss(self, events: int) -> None:
+        """Wait no longer for events that were appended, and are lines no more: their ends are damaged."""
+        self._delivered += events
+        if events > 0:  # not, where a line has become two
+            self._account.discard(events, names.DISCARD_CORRUPT)
+
+    def _leave_alone(self, orphan: SpoolFolder, error: OSError) -> None:
+        """Deliver the others' events meanwhile, and read it a little later: it may have been the moment."""
+        self._orphans.pop(orphan, None)
+        self._orphan_events = 0 if not self._orphans else self._orphan_events
+        self._unreadable[orphan] = time.monotonic() + UNREADABLE_S
+        self._account.failed()
+        _log.error("the spool %s cannot be read, and waits: %s", orphan.path, error)
 
     def _end(self, orphan: SpoolFolder) -> None:
         """Let a dead process's spool go, all of it delivered, once its last transaction is decided."""
@@ -257,11 +281,21 @@ class Drain:
         if time.monotonic() < self._orphans_due:
             return
         for orphan in orphans(self._spool.root):
-            undecided = take_over(orphan.path, orphan.last_lines())
-            self._orphans[orphan] = time.monotonic() + (SETTLE_S if undecided else 0.0)
-            self._orphan_events += orphan.pending()
+            self._take_over(orphan)
+        for orphan in [each for each, due in self._unreadable.items() if due <= time.monotonic()]:
+            del self._unreadable[orphan]
+            self._take_over(orphan)
         self._spool.measure()
         self._orphans_due = time.monotonic() + ORPHANS_EVERY_S
+
+    def _take_over(self, orphan: SpoolFolder) -> None:
+        try:
+            undecided = take_over(orphan.path, orphan.last_lines())
+        except OSError as error:
+            self._leave_alone(orphan, error)
+            return
+        self._orphans[orphan] = time.monotonic() + (SETTLE_S if undecided else 0.0)
+        self._orphan_events += orphan.pending()
 
     def _complain(self, error: Exception) -> None:
         self._failures += 1

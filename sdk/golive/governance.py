@@ -11,13 +11,14 @@ kill switch that a rollback releases is none.
 """
 
 import functools
+import math
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
-from sqlalchemy import URL, Connection, Engine, Pool, event, select
+from sqlalchemy import URL, Connection, Engine, Pool, event, func, select
 
 from golive import database, settings
 from golive.errors import InvalidArgument
@@ -25,6 +26,7 @@ from golive.models import GovernanceAuditHead
 
 __all__ = [
     "acting",
+    "bound_idleness",
     "check_actor",
     "check_flag",
     "check_reason",
@@ -130,9 +132,21 @@ def acting(db: object = None, lane: Lane = "common") -> Iterator[Connection]:
         else:
             # After the isolation level that lets the next one in see what the one before it did.
             connection = connection.execution_options(isolation_level="READ COMMITTED")
+            bound_idleness(connection)
             connection.execute(select(GovernanceAuditHead.id).with_for_update())
         yield connection
         connection.commit()
+
+
+def bound_idleness(connection: Connection) -> None:
+    """Have PostgreSQL end the transaction under way where its client is silent for as long as the deadline.
+
+    A client that was stopped, or whose network is cut, would keep its locks from everybody for hours: it
+    cannot end its connection by itself, and the server does not see that it is gone.
+    """
+    wait_ms = math.ceil(settings.database_deadline_from_environment() * 1000)
+    # Of this transaction alone: behind a pooler the connection is others' afterwards.
+    connection.execute(select(func.set_config("idle_in_transaction_session_timeout", str(wait_ms), True)))
 
 
 def check_actor(actor: object) -> str:

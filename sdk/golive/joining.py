@@ -119,6 +119,7 @@ class Work:
         # On the same connection: threads that each wait for a second one would wait for each other.
         self.connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
+            governance.bound_idleness(self.connection)
             yield self.connection
             self.connection.commit()
         except BaseException:

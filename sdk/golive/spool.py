@@ -88,10 +88,10 @@ class SpoolFolder:
         self.position = noted if _ends_a_line(path, noted) else Position(0, 0)
 
     def pending(self) -> int:
-        """Count the lines not yet delivered, by reading them all."""
+        """Count the lines not yet delivered, by reading them all; those that cannot be read are left out."""
         count = 0
         for number in self.segments():
-            with _segment(self.path, number).open("rb") as file:
+            with contextlib.suppress(OSError), _segment(self.path, number).open("rb") as file:
                 file.seek(self.position.offset if number == self.position.segment else 0)
                 while chunk := file.read(_READ_BYTES):
                     count += chunk.count(b"\n")
@@ -103,7 +103,11 @@ class SpoolFolder:
         return [number for number in numbers if number >= self.position.segment]
 
     def read(self, max_lines: int) -> Batch | None:
-        """Return the next lines, at most `max_lines`; None if there is nothing more to read now."""
+        """Return the next lines, at most `max_lines`; None if there is nothing more to read now.
+
+        Raises:
+            OSError: They cannot be read.
+        """
         numbers = self.segments()
         for number in numbers:
             start = self.position.offset if number == self.position.segment else 0
@@ -111,6 +115,8 @@ class SpoolFolder:
             if batch is not None:
                 return batch
             if number != numbers[-1]:  # sealed and delivered: its room may be what the next line needs
+                if torn := _rest(_segment(self.path, number), start):
+                    return Batch([], [torn], Position(number + 1, 0))
                 self.acknowledge(Position(number + 1, 0))
         return None
 
@@ -370,6 +376,16 @@ def _read_lines(path: Path, number: int, start: int, max_lines: int) -> Batch | 
     corrupt = [] if len(lines) == len(raw_lines) else [line for line in raw_lines if not _intact(line)]
     end = start + sum(len(line) + 1 for line in raw_lines)
     return Batch(lines, corrupt, Position(number, end))
+
+
+def _rest(path: Path, start: int) -> bytes:
+    """Return what is behind the last complete line of a segment: of a sealed one, damage."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _intact(line: bytes) -> bool:

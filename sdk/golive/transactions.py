@@ -262,14 +262,15 @@ def _wrote(connection: Connection, changes_before: int | None) -> bool:
     """Return whether the connection's open transaction has written; True where that cannot be known.
 
     SQLite opens a transaction at the first write (unless the application does so itself) and counts changed
-    rows. PostgreSQL gives a transaction an id once it writes or locks a row.
+    rows; some errors, as of a full disk, have it undo a transaction by itself. PostgreSQL gives a transaction
+    an id once it writes or locks a row.
     """
     try:
         if connection.dialect.name == "sqlite":
             driver: Any = connection.connection.driver_connection
-            if not driver.in_transaction:
-                return False
-            return changes_before is None or driver.total_changes > changes_before
+            if changes_before is None:
+                return bool(driver.in_transaction)
+            return bool(driver.total_changes > changes_before)
         if connection.dialect.name == "postgresql":
             cursor = connection.connection.cursor()
             try:

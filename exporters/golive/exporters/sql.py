@@ -15,6 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -95,16 +96,19 @@ class SqlLogRecordExporter(LogRecordExporter):
         not there, the transaction is read-only, or SQLite refuses.
 
         Raises:
-            sqlalchemy.exc.DBAPIError: PostgreSQL refused, which aborts the transaction; to let the commit go
-                on would turn it into a rollback nobody sees.
+            sqlalchemy.exc.DBAPIError: The transaction is lost: PostgreSQL refused, which aborts it, or SQLite
+                undid it, as on a full disk; to let the commit go on would be a rollback nobody sees.
         """
         if self._rows is None and time.monotonic() < self._recheck_at:
             return False
+        begun = connection.dialect.name == "sqlite" and _in_transaction(connection)
         try:
             if connection.dialect.name == "sqlite" and not self._opens_on(connection):
                 return False
             statements = self._statements()
         except Exception as error:  # see `export`
+            if begun and not _in_transaction(connection):
+                raise
             self._recheck_at = time.monotonic() + _RECHECK_S
             self._complaints.cannot_write(error)
             return False
@@ -119,7 +123,8 @@ class SqlLogRecordExporter(LogRecordExporter):
                 rows = [_moved(row) for row in rows if not there[row.id].is_same_event(row)]
         except DBAPIError as error:
             aborted = connection.dialect.name == "postgresql" and _sqlstate(error) != _READ_ONLY_TRANSACTION
-            if aborted:
+            undone = begun and not _in_transaction(connection)
+            if aborted or undone:
                 raise
             return False
         return True
@@ -320,6 +325,11 @@ def _insert_missing(
 
 def _moved(row: Row) -> Row:
     return row._replace(id=next_probe(row.id))
+
+
+def _in_transaction(connection: Connection) -> bool:
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.in_transaction)
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

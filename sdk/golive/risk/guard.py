@@ -2,7 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 
@@ -60,9 +60,9 @@ def risk_reserve_or_raise(
         found = _reserve(work, request)
     if isinstance(found, Reservation):
         return found
-    trace_id, now = current_trace_id(), utc_now()
-    apart(db, lambda own: _record_denial(own, request, found, trace_id, now))
-    raise RiskDenied(request.engine, *found)
+    trace_id = current_trace_id()
+    apart(db, lambda own: _record_denial(own, request, found, trace_id))
+    raise RiskDenied(request.engine, *found.refusal)
 
 
 def risk_settle(
@@ -192,10 +192,20 @@ def risk_refund(
     raise _contended()
 
 
-def _reserve(work: Work, request: Request) -> Reservation | Refusal:
+class _Denied(NamedTuple):
+    refusal: Refusal
+    at: dt.datetime
+
+
+def _own_time() -> dt.datetime | None:
+    """Return what time to decide by; None for the database's."""
+    return None
+
+
+def _reserve(work: Work, request: Request) -> Reservation | _Denied:
     for _ in range(_ATTEMPTS):
-        now = utc_now()
-        reading = ledger.read(work, request.engine, now)
+        reading = ledger.read(work, request.engine, _own_time())
+        now = reading.now
         if reading.due:
             ledger.expire(work, now)
             continue
@@ -205,7 +215,7 @@ def _reserve(work: Work, request: Request) -> Reservation | Refusal:
                 return _same(made, request)
         refused = refusal(reading.books, request.amount)
         if refused is not None:
-            return refused
+            return _Denied(refused, now)
         if not reading.begun:
             ledger.begin_day(work, [GLOBAL, request.engine], reading.day, now)
             continue
@@ -228,9 +238,8 @@ def _close(work: Work, found: Found, action: statements.Closing, more: dict[str,
     return work.all_or_none(statements.closing(action, found.global_today, found.own_today), parameters)
 
 
-def _record_denial(
-    work: Work, request: Request, refused: Refusal, trace_id: str | None, now: dt.datetime
-) -> None:
+def _record_denial(work: Work, request: Request, denied: _Denied, trace_id: str | None) -> None:
+    refused, now = denied
     engines = [GLOBAL] if refused.reason == POLICY_MISSING else [GLOBAL, request.engine]
     for _ in range(_ATTEMPTS):
         reading = ledger.read(work, request.engine, now)

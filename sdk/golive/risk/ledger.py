@@ -12,11 +12,23 @@ from contextlib import suppress
 from decimal import Decimal, localcontext
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, exists, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from golive.joining import Work
 from golive.models import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
-from golive.models.base import EXACT
+from golive.models.base import EXACT, UtcDateTime, utc_now
 from golive.risk.policy import GLOBAL, POLICIES, Limits, RiskPolicyView
 
 _EXPIRED_AT_ONCE: Final = 500
@@ -64,12 +76,14 @@ class Reading(NamedTuple):
     """What a decision needs to know.
 
     Attributes:
+        now: The time it is decided by.
         books: That of `GLOBAL`, and that of the engine.
         day: Today, in the zone of `GLOBAL`; or the ledgers' last day, where that is later.
         begun: Whether both ledgers have reached that day.
         due: Whether reservations have expired that still count as open.
     """
 
+    now: dt.datetime
     books: tuple[Book, Book]
     day: dt.date
     begun: bool
@@ -77,14 +91,28 @@ class Reading(NamedTuple):
 
 
 _LEDGER_COLUMNS: Final = tuple(getattr(_ledger, name) for name in Ledger._fields)
-_still_open = and_(_reservation.status == "open", _reservation.expires_at <= bindparam("now"))
-_DUE: Final = exists().where(_still_open)
-_OF_ENGINES: Final = (
-    select(*POLICIES.columns, *_LEDGER_COLUMNS, _DUE)
-    .select_from(RiskPolicy)
-    .join(_ledger, and_(_ledger.engine == RiskPolicy.engine, _ledger.is_current), isouter=True)
-)
-_OF_TWO: Final = _OF_ENGINES.where(RiskPolicy.engine.in_([GLOBAL, bindparam("engine")]))
+_given: Final = bindparam("now", type_=UtcDateTime)
+_still_open = and_(_reservation.status == "open", _reservation.expires_at <= _given)
+
+
+def _of_engines(at: ColumnElement[dt.datetime]) -> Select[Any]:
+    due = exists().where(_reservation.status == "open", _reservation.expires_at <= at)
+    of_policy = and_(_ledger.engine == RiskPolicy.engine, _ledger.is_current)
+    return (
+        select(*POLICIES.columns, *_LEDGER_COLUMNS, at, due)
+        .select_from(RiskPolicy)
+        .join(_ledger, of_policy, isouter=True)
+    )
+
+
+_OF_ENGINES: Final = _of_engines(_given)
+_OF_TWO: Final = {
+    name: _of_engines(at).where(RiskPolicy.engine.in_([GLOBAL, bindparam("engine")]))
+    for name, at in {
+        "sqlite": _given,
+        "postgresql": func.coalesce(_given, func.statement_timestamp(), type_=UtcDateTime),
+    }.items()
+}
 _DUE_BY_ENGINE: Final = (
     select(_reservation.engine, func.sum(_reservation.amount))
     .where(_still_open)
@@ -92,14 +120,26 @@ _DUE_BY_ENGINE: Final = (
 )
 
 
-def read(work: Work, engine: str, now: dt.datetime) -> Reading:
-    """Return what a decision about `engine` needs to know."""
-    rows = work.rows(_OF_TWO, {"engine": engine, "now": now})
+def read(work: Work, engine: str, now: dt.datetime | None) -> Reading:
+    """Return what a decision about `engine` needs to know.
+
+    Args:
+        work: The transaction.
+        engine: Whose.
+        now: What time it is. None for that of the database, which is one for all who book: one of them whose
+            clock is ahead would give free what others have open, and begin a day that is not due.
+    """
+    kind = work.connection.dialect.name
+    if kind == "sqlite" and now is None:
+        now = utc_now()  # a file is of one machine
+    rows = work.rows(_OF_TWO[kind], {"engine": engine, "now": now})
+    now = rows[0][-2] if rows else now or utc_now()
     found = {row[0]: _split(row) for row in rows}
     policy, last = found.get(GLOBAL, (None, None))
     own_policy, own_last = found.get(engine, (None, None))
     day = _today(now, policy, last, own_last)
     return Reading(
+        now,
         (_book(GLOBAL, policy, last, day), _book(engine, own_policy, own_last, day)),
         day,
         last is not None and own_last is not None and last.day == own_last.day == day,

@@ -31,7 +31,9 @@ class Worker:
         self.reserved: list[Reservation] = []
         skew = dt.timedelta(minutes=self.random.uniform(-20, 20))
         start = dt.datetime(2026, 3, 28, tzinfo=dt.UTC) + skew
-        vars(guard)["utc_now"] = lambda: start + dt.timedelta(hours=HOURS_A_SECOND * (time.time() - began))
+        vars(guard)["utc_now"] = vars(guard)["_own_time"] = lambda: (
+            start + dt.timedelta(hours=HOURS_A_SECOND * (time.time() - began))
+        )
 
     def act(self) -> None:
         choice = self.random.random()

@@ -1,0 +1,45 @@
+"""A clock that is wrong, ahead or behind: caps hold, days stay, and ids rise."""
+
+import datetime as dt
+
+import pytest
+from sqlalchemy import create_engine
+
+from golive import database
+from golive.ids import IdGenerator
+from golive.models.base import utc_now
+from golive.risk import RiskDenied, risk_reserve_or_raise
+from tests.faults import promises
+from tests.support.risk import change, used
+
+
+@pytest.mark.parametrize(
+    "off", [dt.timedelta(hours=2), dt.timedelta(days=366), dt.timedelta(days=-2)], ids=str
+)
+def test_a_booker_whose_clock_is_wrong_frees_nothing_and_begins_no_day(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch, off: dt.timedelta
+) -> None:
+    change(postgres_store, "WHOLESALE", enabled=True, max_open_risk=500)
+    first = risk_reserve_or_raise(postgres_store, "WHOLESALE", 500)
+    with monkeypatch.context() as wrong:
+        for module in ("guard", "ledger", "reservations"):
+            wrong.setattr(f"golive.risk.{module}.utc_now", lambda: utc_now() + off)
+        with pytest.raises(RiskDenied, match="max_open_risk"):
+            risk_reserve_or_raise(postgres_store, "WHOLESALE", 1)
+        change(postgres_store, "WHOLESALE", max_open_risk=501)
+        second = risk_reserve_or_raise(postgres_store, "WHOLESALE", 1)
+    assert second.day == first.day
+    assert second.expires_at is not None
+    assert dt.timedelta() < second.expires_at - utc_now() <= dt.timedelta(hours=1)
+    assert used(postgres_store, "WHOLESALE", utc_now())["open_risk_reserved"] == 501
+    engine = create_engine(database.normalise_url(postgres_store))
+    promises.ledgers_are_the_sum_of_their_events(engine)
+    promises.no_cap_is_exceeded(engine)
+    engine.dispose()
+
+
+def test_ids_rise_while_the_clock_steps_back_and_forth(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, steps = IdGenerator(), iter([0, 0, 3600, 3600, -3600, 0, 7200, -86400])
+    now_ns = 1_780_000_000_000_000_000
+    monkeypatch.setattr("time.time_ns", lambda: now_ns + next(steps) * 1_000_000_000)
+    promises.ids_rise_as_they_were_told(str(made()) for _ in range(8))

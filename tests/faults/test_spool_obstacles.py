@@ -1,0 +1,125 @@
+"""What a file system can do to a spool beside losing bytes: nothing of it holds up the events of others (E4)."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from golive import database, pipeline
+from golive.account import Account
+from golive.events import KpiEvent, to_json
+from golive.kpi import kpi_success
+from golive.spool import Spool
+from tests.contract.conftest import account as account
+from tests.faults import promises
+from tests.faults.machine import Machine
+
+LEFT = 20
+"""So many events a dead process left in each of two segments."""
+
+
+def event(number: int) -> KpiEvent:
+    return KpiEvent(
+        number, 7, "DEAD", "left", True, None, None, f"left-{number}", None, None, None, False, None, number
+    )
+
+
+@pytest.fixture
+def dead(machine: Machine, account: Account) -> Path:
+    """The folder of a dead process's spool: two segments, and nothing of them is delivered."""
+    database.upgrade(database.normalise_url(machine.database_url))
+    spool = Spool(machine.store_folder(), 1 << 20)
+    for segment in (0, 1):
+        for number in range(LEFT):
+            spool.append(to_json(event(segment * LEFT + number + 1)))
+        spool._rotate()
+    folder = spool.folder.path
+    spool.close(remove=False)
+    return folder
+
+
+def segment(folder: Path, number: int) -> Path:
+    return folder / f"{number:010d}.log"
+
+
+def directory(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    file.mkdir()
+
+
+def unreadable(file: Path) -> None:
+    """Have the file be one whose reading is an input/output error, as on a broken disk."""
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+
+
+@pytest.fixture
+def running(machine: Machine, dead: Path) -> Iterator[Machine]:
+    yield machine
+    pipeline.shutdown()
+
+
+@pytest.mark.parametrize("damage", [directory, unreadable])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_dead_process_whose_spool_cannot_be_read_holds_up_nobody(
+    running: Machine,
+    dead: Path,
+    damage: Callable[[Path], None],
+    number: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    damage(segment(dead, number))
+    pipeline.configure(running.database_url, spool_dir=running.spool)
+    told = {str(n): str(kpi_success(None, "LIVE", "made", correlation_id=str(n))) for n in range(10)}
+    assert pipeline.flush(5)
+    rows = running.rows()
+    promises.every_acknowledged_event_is_a_row(rows, told)
+    assert len(rows) == 10 + (LEFT if number == 2 else 0)
+    assert "cannot be read" in caplog.text
+    assert dead.exists()  # for a person to look at
+
+
+@pytest.mark.parametrize("name", ["lock", "account", "quarantine.log"])
+def test_a_directory_where_a_file_should_be_holds_up_nobody(running: Machine, dead: Path, name: str) -> None:
+    directory(dead.parent / name if name == "quarantine.log" else dead / name)
+    pipeline.configure(running.database_url, spool_dir=running.spool)
+    kpi_success(None, "LIVE", "made")
+    pipeline.flush(1)
+    assert len(running.rows()) == 1 + (0 if name == "lock" else 2 * LEFT)
+
+
+def test_a_line_that_lost_its_end_is_counted_once_and_nothing_waits_for_it(
+    running: Machine, dead: Path
+) -> None:
+    for number in (1, 2):
+        file = segment(dead, number)
+        file.write_bytes(file.read_bytes()[:-1])
+    pipeline.configure(running.database_url, spool_dir=running.spool)
+    assert pipeline.flush(5)
+    assert len(running.rows()) == 2 * (LEFT - 1)
+    assert pipeline.account().discarded == {"corrupt": 2}
+    assert len((dead.parent / "quarantine.log").read_bytes().splitlines()) == 2
+    assert not dead.exists()
+
+
+@pytest.mark.parametrize("damage", [b"lost its end", b"is two"])
+def test_a_running_process_waits_for_no_line_that_is_none_any_more(
+    running: Machine, dead: Path, damage: bytes
+) -> None:
+    pipeline.configure(running.database_url, spool_dir=running.spool)
+    assert pipeline.flush(5)
+    current = pipeline.current()
+    assert current is not None
+    with current.drain.quiescent:
+        for number in range(4):
+            kpi_success(None, "LIVE", "made", correlation_id=str(number))
+        file = max(current._spool.folder.path.glob("*.log"))
+        lines = file.read_bytes().splitlines(keepends=True)
+        lines[1] = lines[1][:-1] + (b"!" if damage == b"lost its end" else b"\n!\n")
+        with file.open("r+b") as opened:
+            opened.write(b"".join(lines))
+    assert pipeline.flush(5)
+    assert pipeline.backlog() == (0, 0.0)
+    live = [row.correlation_id for row in running.rows() if row.domain == "LIVE"]
+    assert live == (["0", "3"] if damage == b"lost its end" else ["0", "1", "2", "3"])
+    assert set(pipeline.account().discarded) == {"corrupt"}

@@ -1,0 +1,46 @@
+"""A process that is stopped (SIGSTOP) or cut off, dead to the others and not to the database, is in nobody's way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from golive import go_live
+from golive.risk import risk_reserve_or_raise
+from tests.faults.injectors import stopped
+from tests.faults.machine import Machine
+from tests.faults.promises import the_audit_chain_is_whole
+from tests.support.risk import change
+from tests.support.service import wait_until
+
+DEADLINE_S = "0.5"
+
+
+def done(act: Callable[[], Any]) -> bool:
+    """Try, and tell whether it was done; an act that finds the database in use says so, and is tried again."""
+    try:
+        act()
+    except OperationalError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("transaction", ["act", "expire"])
+def test_a_process_stopped_in_a_transaction_keeps_nobody_from_the_levers(
+    postgres_machine: Machine, monkeypatch: pytest.MonkeyPatch, transaction: str
+) -> None:
+    monkeypatch.setenv("GOLIVE_DATABASE_DEADLINE_SECONDS", DEADLINE_S)
+    url = postgres_machine.database_url
+    change(url, "WHOLESALE", enabled=True)
+    risk_reserve_or_raise(url, "WHOLESALE", 1, expires_in_s=0.001)  # so that there is something to expire
+    with postgres_machine.started(
+        "holding.py", transaction, GOLIVE_DATABASE_DEADLINE_SECONDS=DEADLINE_S
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holding\n"
+        with stopped(process.pid):
+            wait_until(lambda: done(lambda: risk_reserve_or_raise(url, "WHOLESALE", 1)), 5)
+            wait_until(lambda: done(lambda: go_live.engage_kill_switch(url, actor="ops", reason="stop")), 5)
+    assert go_live.read(url).kill_switch_engaged
+    the_audit_chain_is_whole(url)
