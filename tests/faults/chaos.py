@@ -52,6 +52,7 @@ SETTINGS = {
     "GOLIVE_AUDIT_INTERVAL_SECONDS": "20",
 }
 MODES: tuple[Mode, ...] = ("hang", "slow", "refuse", "reset", "lose commit", "lose answer")
+ENOUGH_TO_EVALUATE = 5_000
 HOUR_S = 3600.0
 SPOOL_KIB = 16 << 10
 
@@ -300,6 +301,7 @@ def check(world: World) -> int:
     promises.no_event_is_there_twice(rows)
     promises.every_acknowledged_event_is_a_row(emitted, told.events, damaged)
     promises.only_what_was_done_is_there(emitted, told.events, told.lives)
+    promises.damage_is_reported(machine, len(set(damaged) - {row.correlation_id for row in rows}))
     denied = [row for row in rows if row.metric == "denied"]
     promises.every_acknowledged_event_is_a_row(denied, told.failures, damaged)
     sent = [row for row in rows if row.domain == "SENT"]
@@ -317,6 +319,9 @@ def check(world: World) -> int:
         promises.ledgers_are_the_sum_of_their_events(engine)
         promises.no_cap_is_exceeded(engine)
         promises.bookings_are_as_told(engine, told.bookings.values())
+        with engine.connect() as connection:
+            evaluated = connection.scalar(text("SELECT count(last_checked_at) FROM regression_state"))
+        assert evaluated or len(rows) < ENOUGH_TO_EVALUATE, "no tripwire was evaluated"
     finally:
         engine.dispose()
     promises.every_acknowledged_act_is_in_the_trail(world.direct_url, told.history())

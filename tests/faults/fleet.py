@@ -1,6 +1,7 @@
 """A fleet of programs under chaos: started, asked to end, and what was acknowledged to them."""
 
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -161,8 +162,9 @@ def running(machine: Machine, seed: int, **environment: str) -> Iterator[Fleet]:
         (machine.folder / name).mkdir()
     words = [f"{role}={count}" for role, count in ROLES.items()]
     command = ("fleet.py", machine.folder, seed, machine.database_url, *words)
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     log = (machine.folder / "fleet.log").open("w")
-    with log, machine.started(*command, output=log, PYTHONPATH=str(ROOT), **environment) as nursery:
+    with log, machine.started(*command, output=log, PYTHONPATH=path, **environment) as nursery:
         yield Fleet(machine)
         assert nursery.stdin is not None
         nursery.stdin.close()

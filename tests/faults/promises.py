@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, select, text
 
-from golive import audit, go_live, governance
+from golive import audit, go_live, governance, host_account
 from golive.models import RiskReservation
+from golive.names import DISCARD_CORRUPT
 from golive.risk import GLOBAL
 from tests.faults.machine import Machine, Stored
 
@@ -111,6 +112,13 @@ def counters_equal_rows(machine: Machine, damaged: Mapping[tuple[str, str], int]
             if not written[series] <= counted[series] <= written[series] + lost.get(series, 0)
         ),
     )
+
+
+def damage_is_reported(machine: Machine, missing: int) -> None:
+    """Check that golive says of as many events that they were damaged as are missing for that."""
+    account = host_account.read([machine.store_folder()], 400)
+    said = account.discarded[DISCARD_CORRUPT].times if DISCARD_CORRUPT in account.discarded else 0
+    assert said >= missing, f"{missing} damaged events are missing, and {said} were reported"
 
 
 def events_follow_their_transactions(
