@@ -55,6 +55,8 @@ VERSION_TABLE: Final = "golive_alembic_version"
 _WAIT_S = 5.0
 _MIGRATION_TIMEOUT_S = 600.0
 """How long a process waits for another one that is migrating; adopting many million rows takes minutes."""
+_IDLE_MS = 30_000
+"""For how long a process that migrates, and was stopped, may keep the tables from the others."""
 _MIGRATION_LOCK = int.from_bytes(b"golivedb")
 _UNDEFINED_TABLE = "42P01"
 _GONE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
@@ -159,6 +161,7 @@ def migrating(url: URL) -> Iterator[Connection]:
             else:
                 # The others must see, once they have the lock, what the one before them did.
                 connection = connection.execution_options(isolation_level="READ COMMITTED")
+                connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}")
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             yield connection
             connection.commit()

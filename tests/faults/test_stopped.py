@@ -4,10 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
-from golive import go_live
+from golive import database, go_live, pipeline
+from golive.account import Account
+from golive.kpi import kpi_success
 from golive.risk import risk_reserve_or_raise
+from tests.contract.conftest import account as account
 from tests.faults.injectors import stopped
 from tests.faults.machine import Machine
 from tests.faults.promises import the_audit_chain_is_whole
@@ -44,3 +49,24 @@ def test_a_process_stopped_in_a_transaction_keeps_nobody_from_the_levers(
             wait_until(lambda: done(lambda: go_live.engage_kill_switch(url, actor="ops", reason="stop")), 5)
     assert go_live.read(url).kill_switch_engaged
     the_audit_chain_is_whole(url)
+
+
+def test_maintenance_stopped_while_it_has_the_table_holds_up_no_business_for_long(
+    postgres_machine: Machine, account: Account
+) -> None:
+    url = postgres_machine.database_url
+    with postgres_machine.started("holding.py", "maintain") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holding\n"
+        with stopped(process.pid):
+            pipeline.configure(url, spool_dir=postgres_machine.spool)
+            engine = create_engine(
+                database.normalise_url(url), connect_args={"options": "-c lock_timeout=5s"}
+            )
+            with Session(engine) as session:
+                session.execute(text("SELECT txid_current()"))
+                kpi_success(session, "DEAL", "made")
+                session.commit()
+            engine.dispose()
+    assert [row.metric for row in postgres_machine.rows()] == ["made"]
+    pipeline.shutdown()

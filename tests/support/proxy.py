@@ -13,8 +13,8 @@ from typing import Literal
 Mode = Literal["pass", "hang", "slow", "refuse", "reset", "lose commit", "lose answer"]
 """`hang`: accepts and never answers, old connections too. `slow`: each answer takes `delay_s`. `refuse`:
 ends every connection. `reset`: of what is sent next a half arrives, and a reset follows. `lose commit`: the
-next COMMIT ends its connection and never arrives. `lose answer`: it arrives, and its connection ends before
-the answer does."""
+next COMMIT (or what `loses` names) ends its connection and never arrives. `lose answer`: it arrives, and its
+connection ends before the answer does."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 """What `SO_LINGER` takes to have `close` send a reset."""
@@ -26,6 +26,7 @@ class Proxy:
     def __init__(self, port: int, delay_s: float = 1.0) -> None:
         self.mode: Mode = "pass"
         self.delay_s = delay_s
+        self.loses = b"COMMIT\0"  # and not the COMMITTED of a level of isolation
         self._target = port
         self._closing = False
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -73,9 +74,7 @@ class Proxy:
                     return
                 if source is server and self.mode == "slow":
                     time.sleep(self.delay_s)
-                if (
-                    source is client and self.mode.startswith("lose") and b"COMMIT\0" in data
-                ):  # and not the COMMITTED of a level of isolation
+                if source is client and self.mode.startswith("lose") and self.loses in data:
                     self._lose(data, server)
                     return
                 (server if source is client else client).sendall(data)

@@ -30,6 +30,8 @@ GONE: Final = "kpi_event_gone_"
 # How long everybody else waits behind a lock that is not granted, in ms. The last ones outlast the second
 # after which PostgreSQL cancels an autovacuum that is in the way.
 _LOCK_TIMEOUTS_MS = [100] * 10 + [300] * 10 + [1_300] * 3
+_IDLE_MS = 2_000
+"""For how long who has the table, and was stopped, keeps it from everybody."""
 _PAUSE_S = 0.5
 _TRY_AGAIN = {"55P03", "40P01"}
 """A lock was not granted in time; a deadlock."""
@@ -132,6 +134,7 @@ def locked(engine: Engine, act: Callable[[Connection], T]) -> T:
         try:
             with engine.begin() as connection:
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {timeout_ms}")
+                connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}")
                 # Not its partitions: nothing reaches them but through it, and a vacuum of one may go on.
                 connection.exec_driver_sql(f"LOCK TABLE ONLY {layout(connection).sql(TABLE)}")
                 return act(connection)

@@ -78,7 +78,8 @@ def evaluate_policy(
     if judgement.trips(policy) and not policy.shadow and not state.triggered:
         with governance.acting(db) as connection:
             return _decide(connection, domain, metric, now, up_since)
-    with governance.engine_for(db).begin() as connection:
+    # On PostgreSQL the statement commits by itself: who is stopped here keeps no lock a trip would wait for.
+    with governance.engine_for(db, lane="decisions").begin() as connection:
         return _write_down(connection, policy, state, judgement, now)
 
 

@@ -1,10 +1,12 @@
-"""Stands still in the middle of a transaction of golive's own: `act`, or `expire` for a booking of the risk guard."""
+"""Stands still in the middle of a transaction of golive's own: `act`, `expire` of the risk guard, or `maintain`."""
 
 import sys
 import time
 from typing import Any
 
 from golive import governance
+from golive.maintenance import growing
+from golive.maintenance.maintaining import maintain
 from golive.risk import ledger, risk_reserve_or_raise
 
 
@@ -17,6 +19,9 @@ if __name__ == "__main__":
     if sys.argv[1] == "act":
         with governance.acting():
             hold()
+    elif sys.argv[1] == "maintain":
+        vars(growing)["stand_in"] = hold
+        maintain(governance.url_of(), partition=True)
     else:
         lock_current = ledger._lock_current
 
