@@ -25,7 +25,7 @@ import psutil
 import psycopg
 from sqlalchemy import create_engine, text
 
-from golive import database, go_live, host_account, tokens
+from golive import audit, database, go_live, governance, host_account, tokens
 from golive.events import KpiEvent
 from golive.regression import upsert_policy
 from golive.risk import GLOBAL
@@ -424,7 +424,11 @@ def run(folder: Path, seed: int, seconds: float, check_every_s: float = CHECK_EV
         while True:
             left = seconds - (time.monotonic() - began)
             chaos.rage(max(min(check_every_s, left), 1.0))
-            rows = check(there)
+            try:
+                rows = check(there)
+            except AssertionError:
+                _keep_evidence(there)
+                raise
             told, passed = there.fleet.told, time.monotonic() - began
             print(
                 f"{passed:6.0f} s: {there.kills} kills, {there.restarts} database restarts, "
@@ -439,6 +443,16 @@ def run(folder: Path, seed: int, seconds: float, check_every_s: float = CHECK_EV
         there.machine.recover()
         promises.the_spool_is_empty(there.machine, ["quarantine.log"])
         return table(there, chaos, seed, rows, passed)
+
+
+def _keep_evidence(there: World) -> None:
+    """Write down what ends with the server: who was told what of the switch, and what the trail has of it."""
+    told = there.fleet.told
+    acts = [f"{at} {act.action} {act.reason} {told.answered.get(act.reason)}" for at, act in told.acts]
+    (there.machine.folder / "acts").write_text("\n".join(acts))
+    with governance.reading(there.direct_url) as connection:
+        trail = audit.entries(connection, limit=1_000_000, action="kill_switch")
+    (there.machine.folder / "trail").write_text("\n".join(map(repr, trail)))
 
 
 def table(there: World, chaos: Chaos, seed: int, rows: int, seconds: float) -> str:

@@ -248,22 +248,22 @@ def the_switch_is_as_last_told(url: str, acts: Iterable[Act]) -> None:
 
 
 def nothing_is_booked_while_the_switch_is_engaged(
-    begun: Iterable[float], engaged: Iterable[tuple[float, float]], grace_s: float
+    begun: Iterable[tuple[float, str]], engaged: Iterable[tuple[float, float]], grace_s: float
 ) -> None:
     """Check that production stood still.
 
     Args:
-        begun: When each acknowledged booking was begun, before the gate was asked; seconds of a clock that
-            all processes share.
+        begun: When each acknowledged booking was begun, before the gate was asked, in seconds of a clock that
+            all processes share; and which it is.
         engaged: From when (the acknowledgement) to when (the release was begun) the switch was engaged.
         grace_s: How old a state the gate may act on.
     """
     spans = list(engaged)
     _none(
-        "booked while the kill switch was engaged (begun, engaged, release begun)",
+        "booked while the kill switch was engaged (begun, engaged, release begun, which)",
         (
-            (moment, since, until)
-            for moment in begun
+            (moment, since, until, which)
+            for moment, which in begun
             for since, until in spans
             if since + grace_s < moment < until
         ),

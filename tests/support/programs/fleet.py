@@ -39,7 +39,7 @@ from golive import database, go_live, governance, pipeline
 from golive.api.otlp.bodies import JSON, PROTOBUF
 from golive.errors import ProductionRefused, SpoolFull
 from golive.kpi import kpi_fail, kpi_success, kpi_timed_step, kpi_value
-from golive.production import require_production
+from golive.production import production_gate, require_production
 from golive.risk import (
     GLOBAL,
     RiskDenied,
@@ -141,6 +141,7 @@ def book(life: Life) -> None:
         begun = time.monotonic()
         try:
             require_production(life.url)
+            state_of = production_gate(life.url)._known
         except ProductionRefused:
             continue
         try:
@@ -152,7 +153,7 @@ def book(life: Life) -> None:
             made, begun = again(reserve), -1.0
             if made is None:
                 continue
-        life.note("booked", made.id, engine, str(amount), key, begun)
+        life.note("booked", made.id, engine, str(amount), key, begun, state_of and state_of[1])
         choice = life.random.random()
         if choice < 0.03:
             continue  # forgotten: it expires
