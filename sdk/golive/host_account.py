@@ -110,7 +110,7 @@ def read(roots: Iterable[Path], max_series: int) -> HostAccount:
     return _typed(_within(total, max_series))
 
 
-def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool:
+def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool | None:
     """Count the events a killed process appended to its spool and had no time to count.
 
     The process's lock must be the caller's.
@@ -120,7 +120,8 @@ def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool:
         lines: The last lines of its spool, each with the position it ends at.
 
     Returns:
-        Whether it was killed around a commit, so that the store has to be asked for more.
+        Whether it was killed around a commit, so that the store has to be asked for more; None where it
+        cannot be counted now, as on a full disk: the caller has to try again, with the same lines.
     """
     file = folder / FILE
     records: _Records = {}
@@ -131,7 +132,8 @@ def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool:
         _count_lines(records, lines)
         records.pop((BACKLOG,), None)  # it is the caller's now, whose backlog has it
         _replace(file, records)
-    return bool(_intents(records))
+        return bool(_intents(records))
+    return None
 
 
 def retire(folder: Path, find: Find | None, max_series: int) -> bool:
