@@ -80,6 +80,10 @@ test: $(VENV)/.dev ## run the tests, on SQLite and a real PostgreSQL
 test-faults: $(VENV)/.dev ## kill, fork, stop and starve processes; takes minutes
 	@$(BIN)/python -m pytest -m faults
 
+.PHONY: chaos
+chaos: $(VENV)/.dev ## random faults for CHAOS_SECONDS (1800), by a seed that is printed (CHAOS_SEED)
+	@$(BIN)/python -m tests.faults.chaos
+
 .PHONY: test-stack
 test-stack: $(VENV)/.dev ## with real Prometheus, Alertmanager, ClickHouse, and OpenTelemetry in other languages
 	@$(BIN)/python -m pytest -m stack -n $(TEST_WORKERS) --dist loadfile

@@ -389,10 +389,7 @@ def _rest(path: Path, start: int) -> bytes:
 
 
 def _intact(line: bytes) -> bool:
-    try:
-        return int(line[:8], 16) == zlib.crc32(line[9:])
-    except ValueError:
-        return False
+    return line[:9] == b"%08x " % zlib.crc32(line[9:])
 
 
 def _read_position(lock: int) -> Position:

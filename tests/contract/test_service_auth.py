@@ -40,7 +40,7 @@ NEEDED = {
 
 
 def routes(app: FastAPI) -> list[tuple[str, str]]:
-    """Return method and path of every route, walked, but those of the page (test_page.py)."""
+    """Return method and path of every route, walked, but those of the page (tests/contract/page)."""
     return [
         (method, context.path or "")
         for context in iter_route_contexts(app.routes)

@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from sqlalchemy import text
 
@@ -56,13 +56,18 @@ class Machine:
         }
 
     @contextmanager
-    def started(self, *command: object, **environment: str) -> Iterator["subprocess.Popen[str]"]:
-        """Run a program of `tests/support/programs` (or a command), killed at the end if it still runs."""
+    def started(
+        self, *command: object, output: IO[str] | None = None, **environment: str
+    ) -> Iterator["subprocess.Popen[str]"]:
+        """Run a program of `tests/support/programs` (or a command), killed at the end if it still runs.
+
+        Without an `output`, what it prints waits in pipes for the test to read.
+        """
         with subprocess.Popen(
             self._command(command),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=output or subprocess.PIPE,
             text=True,
             cwd=self.folder,
             env=self.environment(**environment),
@@ -96,17 +101,8 @@ class Machine:
 
     def rows(self) -> list[Stored]:
         """Return every row, in the order of ids."""
-        url = database.normalise_url(self.database_url)
-        engine = database.create_store_engine(url)
-        statement = text(f"SELECT {', '.join(Stored._fields)} FROM kpi_event ORDER BY id")
-        try:
-            with engine.connect() as connection:
-                return [
-                    Stored(row[0], row[1], row[2], _boolean(row[3]), row[4], str(row[5]))
-                    for row in connection.execute(statement)
-                ]
-        finally:
-            engine.dispose()
+        rows = self._ask(f"SELECT {', '.join(Stored._fields)} FROM kpi_event ORDER BY id")
+        return [Stored(row[0], row[1], row[2], _boolean(row[3]), row[4], str(row[5])) for row in rows]
 
     def correlation_ids(self) -> list[str]:
         """Return the correlation id of every row, sorted."""
@@ -136,7 +132,16 @@ class Machine:
 
     def written(self) -> Counter[tuple[str, str]]:
         """Return how many rows of each metric there are."""
-        return Counter((row.domain, row.metric) for row in self.rows())
+        statement = "SELECT domain, metric, count(*) FROM kpi_event GROUP BY domain, metric"
+        return Counter({(row[0], row[1]): row[2] for row in self._ask(statement)})
+
+    def _ask(self, statement: str) -> Sequence[Any]:
+        engine = database.create_store_engine(database.normalise_url(self.database_url))
+        try:
+            with engine.connect() as connection:
+                return connection.execute(text(statement)).all()
+        finally:
+            engine.dispose()
 
     @staticmethod
     def _command(command: tuple[object, ...]) -> list[str]:

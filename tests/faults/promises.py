@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, select, text
 
-from golive import audit, go_live, governance
+from golive import audit, go_live, governance, host_account
 from golive.models import RiskReservation
+from golive.names import DISCARD_CORRUPT
 from golive.risk import GLOBAL
 from tests.faults.machine import Machine, Stored
 
@@ -111,6 +112,13 @@ def counters_equal_rows(machine: Machine, damaged: Mapping[tuple[str, str], int]
             if not written[series] <= counted[series] <= written[series] + lost.get(series, 0)
         ),
     )
+
+
+def damage_is_reported(machine: Machine, missing: int) -> None:
+    """Check that golive says of as many events that they were damaged as are missing for that."""
+    account = host_account.read([machine.store_folder()], 400)
+    said = account.discarded[DISCARD_CORRUPT].times if DISCARD_CORRUPT in account.discarded else 0
+    assert said >= missing, f"{missing} damaged events are missing, and {said} were reported"
 
 
 def events_follow_their_transactions(
@@ -215,22 +223,24 @@ def open_risk(engine: Engine, table: str) -> dict[str, Decimal]:
     return {name: amount for name, amount in found.items() if name != GLOBAL}
 
 
-def the_switch_is_as_last_told(url: str, acts: Iterable[Act]) -> None:
-    """Check that no acknowledged act on the kill switch is lost, and that the last one holds.
+def every_acknowledged_act_is_in_the_trail(url: str, acts: Iterable[Act]) -> None:
+    """Check that no acknowledged act is lost."""
+    trail = {(entry.action, entry.reason) for entry in _trail(url)}
+    _none("acknowledged, and not in the trail", ({act[:2] for act in acts if act.acknowledged} - trail))
 
-    The audit trail has the order of those that got no answer.
+
+def the_switch_is_as_last_told(url: str, acts: Iterable[Act]) -> None:
+    """Check that the kill switch was used as told, in that order, and is as the last act left it.
+
+    Of an act that got no answer the audit trail knows whether it was done.
     """
-    acts = list(acts)
-    with governance.reading(url) as connection:
-        trail = [
-            (entry.action, entry.reason)
-            for entry in audit.entries(connection, limit=1_000_000)
-            if entry.action.startswith("kill_switch.") and entry.ok
-        ][::-1]
-    times = Counter(trail)
-    _none("done twice", (entry for entry, count in times.items() if count > 1))
-    _none("acknowledged, and not in the trail", ({act[:2] for act in acts if act.acknowledged} - set(trail)))
-    told = [act[:2] for act in acts if act.acknowledged]
+    trail = [
+        (entry.action, entry.reason)
+        for entry in _trail(url)
+        if entry.action.startswith("kill_switch.") and entry.ok
+    ]
+    _none("done twice", (entry for entry, times in Counter(trail).items() if times > 1))
+    told = [act[:2] for act in acts if act.acknowledged and act.action.startswith("kill_switch.")]
     assert [entry for entry in trail if entry in set(told)] == told, "acts are in another order than told"
     engaged = bool(trail) and trail[-1][0] == "kill_switch.engage"
     state = go_live.read(url)
@@ -269,6 +279,11 @@ def the_audit_chain_is_whole(url: str) -> None:
 def the_spool_is_empty(machine: Machine, but: Collection[str] = ()) -> None:
     """Check, once every process has ended, that nothing waits any more; `but` for the files named."""
     _none("left in the spool", (name for name in machine.left_behind() if name not in but))
+
+
+def _trail(url: str) -> list[audit.Entry]:
+    with governance.reading(url) as connection:
+        return audit.entries(connection, limit=1_000_000)[::-1]
 
 
 def _is_booked(booking: Booking, stored: Mapping[int, Any]) -> bool:

@@ -111,8 +111,16 @@ def test_a_changed_byte_costs_its_own_line_only(lines: list[bytes], data: st.Dat
     with taken_over([bytes(content)], b"") as folder:
         intact, _ = drained(folder, 7)
     at = bytes(content[:place]).count(b"\n")
-    # The blank before the text carries nothing, nor does the case of the checksum's digits.
-    assert intact in (lines, lines[:at] + lines[at + (2 if joined else 1) :])
+    assert intact == lines[:at] + lines[at + (2 if joined else 1) :]
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"0", b"00000000", b"00000000_", b"0000000  ", b"+0000000 ", b"cbf43926 12345678"]
+)
+def test_half_a_frame_is_no_line(line: bytes) -> None:
+    """Nor what merely reads as the number of the checksum: that of no bytes is 0."""
+    with taken_over([line + b"\n"], b"") as folder:
+        assert drained(folder, 1) == ([], [line])
 
 
 @fuzzed
