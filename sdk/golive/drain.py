@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from golive import events, names, otel_logs
 from golive.events import KpiEvent
-from golive.host_account import retire, take_over
+from golive.host_account import look_into, retire, take_over
 from golive.otel_logs import LogRecordExportResult
 from golive.shared_account import SharedAccount
 from golive.spool import Batch, Spool, SpoolFolder, orphans
@@ -222,6 +222,11 @@ class Drain:
     def _end(self, orphan: SpoolFolder) -> None:
         """Let a dead process's spool go, all of it delivered, once its last transaction is decided."""
         if time.monotonic() < self._orphans[orphan]:
+            return
+        try:
+            look_into(orphan.path)
+        except OSError as error:
+            self._leave_alone(orphan, error)
             return
         if not self._retire(orphan):
             self._orphans[orphan] = time.monotonic() + ORPHANS_EVERY_S

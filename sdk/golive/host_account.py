@@ -30,7 +30,17 @@ from golive.shared_account import (
     VALUES,
 )
 
-__all__ = ["Counted", "Durations", "Exemplar", "HostAccount", "Values", "read", "retire", "take_over"]
+__all__ = [
+    "Counted",
+    "Durations",
+    "Exemplar",
+    "HostAccount",
+    "Values",
+    "look_into",
+    "read",
+    "retire",
+    "take_over",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -134,6 +144,12 @@ def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool | None:
         _replace(file, records)
         return bool(_intents(records))
     return None
+
+
+def look_into(folder: Path) -> None:
+    """Raise `OSError` if there is an account of an ended process that cannot be read."""
+    with contextlib.suppress(FileNotFoundError), (folder / FILE).open("rb") as file:
+        file.read(1)
 
 
 def retire(folder: Path, find: Find | None, max_series: int) -> bool:

@@ -127,7 +127,7 @@ def test_without_a_connection_every_door_is_closed_and_opens_by_itself(
         assert process.poll() is None
         assert len(actions(postgres_store)) == booked + ASKED == 2 * ASKED
     assert go_live.read(postgres_store).kill_switch_engaged
-    machine.recover()
+    promises.the_spool_is_empty(machine)
     promises.every_acknowledged_event_is_a_row(machine.rows(), told)
     promises.no_event_is_there_twice(machine.rows())
     promises.counters_equal_rows(machine)
