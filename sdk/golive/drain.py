@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from golive import events, names, otel_logs
 from golive.events import KpiEvent
-from golive.host_account import retire, take_over
+from golive.host_account import look_into, retire, take_over
 from golive.otel_logs import LogRecordExportResult
 from golive.shared_account import SharedAccount
 from golive.spool import Batch, Spool, SpoolFolder, orphans
@@ -67,6 +67,7 @@ class Drain:
         self._delivered = 0
         self._orphans: dict[SpoolFolder, float] = {}
         self._orphan_events = 0
+        self._uncounted: dict[SpoolFolder, list[tuple[int, bytes]]] = {}
         self._unreadable: dict[SpoolFolder, float] = {}
         self._orphans_due = 0.0
         self._failures = 0
@@ -222,13 +223,26 @@ class Drain:
         """Let a dead process's spool go, all of it delivered, once its last transaction is decided."""
         if time.monotonic() < self._orphans[orphan]:
             return
-        if not retire(orphan.path, self._exporter.find, self._max_series):
+        try:
+            look_into(orphan.path)
+        except OSError as error:
+            self._leave_alone(orphan, error)
+            return
+        if not self._retire(orphan):
             self._orphans[orphan] = time.monotonic() + ORPHANS_EVERY_S
             return
         del self._orphans[orphan]
         orphan.remove()
         self._orphan_events = 0 if not self._orphans else self._orphan_events
         self._spool.measure()
+
+    def _retire(self, orphan: SpoolFolder) -> bool:
+        lines = self._uncounted.get(orphan)
+        if lines is not None:
+            if take_over(orphan.path, lines) is None:
+                return False
+            del self._uncounted[orphan]
+        return retire(orphan.path, self._exporter.find, self._max_series)
 
     def _deliver(self, folder: SpoolFolder, batch: Batch) -> bool:
         parsed, unreadable = _parse(batch.lines)
@@ -290,11 +304,14 @@ class Drain:
 
     def _take_over(self, orphan: SpoolFolder) -> None:
         try:
-            undecided = take_over(orphan.path, orphan.last_lines())
+            lines = orphan.last_lines()
         except OSError as error:
             self._leave_alone(orphan, error)
             return
-        self._orphans[orphan] = time.monotonic() + (SETTLE_S if undecided else 0.0)
+        undecided = take_over(orphan.path, lines)
+        if undecided is None:  # its events need not wait, and may be what takes up the room
+            self._uncounted[orphan] = lines
+        self._orphans[orphan] = time.monotonic() + (0.0 if undecided is False else SETTLE_S)
         self._orphan_events += orphan.pending()
 
     def _complain(self, error: Exception) -> None:

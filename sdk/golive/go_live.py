@@ -122,8 +122,8 @@ def change_in(
                 reason=reason,
             )
     except (SQLAlchemyError, SchemaError):
-        if not flags.get("kill_switch_engaged"):
-            raise
+        if not flags.get("kill_switch_engaged") or connection.invalidated:
+            raise  # without its connection nothing can be engaged
         # A damaged trail must not keep production running; the runbook has its blocker for it anyway.
         _log.exception(
             "%s engages the kill switch, which the audit trail cannot take: %s", ascii(actor), ascii(reason)

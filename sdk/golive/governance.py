@@ -10,6 +10,7 @@ connection, a URL, or None for `DATABASE_URL`. A governance act is never part of
 kill switch that a rollback releases is none.
 """
 
+import datetime as dt
 import functools
 import math
 import os
@@ -23,6 +24,7 @@ from sqlalchemy import URL, Connection, Engine, Pool, event, func, select
 from golive import database, settings
 from golive.errors import InvalidArgument
 from golive.models import GovernanceAuditHead
+from golive.models.base import UtcDateTime, utc_now
 
 __all__ = [
     "acting",
@@ -31,6 +33,7 @@ __all__ = [
     "check_flag",
     "check_reason",
     "engine_for",
+    "now_of",
     "reading",
     "snapshot",
     "url_of",
@@ -38,6 +41,8 @@ __all__ = [
 
 ACTOR_MAX: Final = 128
 REASON_MAX: Final = 2000
+
+_NOW: Final = func.statement_timestamp(type_=UtcDateTime)
 
 Lane = Literal["common", "switch", "events", "decisions"]
 """Whose connections: what waits for those of one lane never waits for another's. `switch` has the go-live
@@ -147,6 +152,13 @@ def bound_idleness(connection: Connection) -> None:
     wait_ms = math.ceil(settings.database_deadline_from_environment() * 1000)
     # Of this transaction alone: behind a pooler the connection is others' afterwards.
     connection.execute(select(func.set_config("idle_in_transaction_session_timeout", str(wait_ms), True)))
+
+
+def now_of(connection: Connection) -> dt.datetime:
+    """Return the time of the database, one for all who decide; on SQLite that is this machine's."""
+    if connection.dialect.name == "sqlite":
+        return utc_now()
+    return connection.execute(select(_NOW)).scalar_one()
 
 
 def check_actor(actor: object) -> str:

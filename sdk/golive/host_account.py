@@ -30,7 +30,17 @@ from golive.shared_account import (
     VALUES,
 )
 
-__all__ = ["Counted", "Durations", "Exemplar", "HostAccount", "Values", "read", "retire", "take_over"]
+__all__ = [
+    "Counted",
+    "Durations",
+    "Exemplar",
+    "HostAccount",
+    "Values",
+    "look_into",
+    "read",
+    "retire",
+    "take_over",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +120,7 @@ def read(roots: Iterable[Path], max_series: int) -> HostAccount:
     return _typed(_within(total, max_series))
 
 
-def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool:
+def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool | None:
     """Count the events a killed process appended to its spool and had no time to count.
 
     The process's lock must be the caller's.
@@ -120,7 +130,8 @@ def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool:
         lines: The last lines of its spool, each with the position it ends at.
 
     Returns:
-        Whether it was killed around a commit, so that the store has to be asked for more.
+        Whether it was killed around a commit, so that the store has to be asked for more; None where it
+        cannot be counted now, as on a full disk: the caller has to try again, with the same lines.
     """
     file = folder / FILE
     records: _Records = {}
@@ -131,7 +142,14 @@ def take_over(folder: Path, lines: Iterable[tuple[int, bytes]]) -> bool:
         _count_lines(records, lines)
         records.pop((BACKLOG,), None)  # it is the caller's now, whose backlog has it
         _replace(file, records)
-    return bool(_intents(records))
+        return bool(_intents(records))
+    return None
+
+
+def look_into(folder: Path) -> None:
+    """Raise `OSError` if there is an account of an ended process that cannot be read."""
+    with contextlib.suppress(FileNotFoundError), (folder / FILE).open("rb") as file:
+        file.read(1)
 
 
 def retire(folder: Path, find: Find | None, max_series: int) -> bool:

@@ -438,5 +438,11 @@ def _age_order(path: Path) -> float:
 
 
 def _remove_if_stale(path: Path) -> None:
-    if time.time() - _age_order(path) > 60:
-        shutil.rmtree(path, ignore_errors=True)
+    if time.time() - _age_order(path) <= 60:
+        return
+    lock = _try_lock(path / _LOCK)
+    if lock is None and (path / _LOCK).exists():
+        return  # its process lives: the clock was set, or it was stopped in the middle
+    shutil.rmtree(path, ignore_errors=True)
+    if lock is not None:
+        os.close(lock)

@@ -1,16 +1,19 @@
 """A clock that is wrong, ahead or behind: caps hold, days stay, and ids rise."""
 
 import datetime as dt
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
 
-from golive import database
+from golive import database, go_live, regression
 from golive.ids import IdGenerator
 from golive.models.base import utc_now
 from golive.risk import RiskDenied, risk_reserve_or_raise
 from tests.faults import promises
 from tests.support.risk import change, used
+from tests.support.wires import CAPITAL, enable, fill
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,29 @@ def test_a_booker_whose_clock_is_wrong_frees_nothing_and_begins_no_day(
     promises.ledgers_are_the_sum_of_their_events(engine)
     promises.no_cap_is_exceeded(engine)
     engine.dispose()
+
+
+@pytest.mark.parametrize("off", [dt.timedelta(hours=1), dt.timedelta(hours=-1)], ids=["ahead", "behind"])
+def test_an_evaluator_whose_clock_is_wrong_sees_the_fall_and_no_silence_and_a_re_arm_hides_nothing(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch, off: dt.timedelta
+) -> None:
+    enable(postgres_store, CAPITAL, trip_when_blind=True)
+    good, bad = [100.0 + n % 7 for n in range(250)], [-50.0 - n % 7 for n in range(50)]
+    fill(postgres_store, CAPITAL, good)
+
+    class Off(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Any:
+            return dt.datetime.now(tz) + off
+
+    monkeypatch.setattr("golive.models.base.dt", SimpleNamespace(**vars(dt) | {"datetime": Off}))
+    assert not regression.evaluate_policy(postgres_store, *CAPITAL).tripped
+    fill(postgres_store, CAPITAL, bad, start=utc_now() - off, gap_s=0.001)
+    assert regression.evaluate_policy(postgres_store, *CAPITAL).tripped
+    assert go_live.read(postgres_store).kill_switch_engaged
+    regression.rearm(postgres_store, *CAPITAL, actor="ops", reason="mended")
+    fill(postgres_store, CAPITAL, bad, start=utc_now() - off, gap_s=0.001)
+    assert regression.evaluate_policy(postgres_store, *CAPITAL).tripped
 
 
 def test_ids_rise_while_the_clock_steps_back_and_forth(monkeypatch: pytest.MonkeyPatch) -> None:

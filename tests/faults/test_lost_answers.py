@@ -142,6 +142,19 @@ def test_a_kill_switch_that_got_no_answer_is_engaged_by_the_next_call_at_the_lat
     promises.the_audit_chain_is_whole(network.direct)
 
 
+def test_a_kill_switch_that_lost_its_connection_is_not_said_to_be_engaged(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_live.read(network.through)
+    network.lost(
+        "lose answer",
+        lambda: go_live.engage_kill_switch(network.through, actor="ops", reason="now"),
+        b"governance_audit_head.last_hash",
+    )
+    assert not go_live.read(network.direct).kill_switch_engaged
+    assert "engages the kill switch" not in caplog.text
+
+
 @pytest.mark.parametrize("mode", LOST)
 def test_a_trip_that_got_no_answer_acts_once(network: Network, mode: Mode) -> None:
     enable(network.direct, CAPITAL)

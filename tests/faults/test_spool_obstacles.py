@@ -1,18 +1,22 @@
 """What a file system can do to a spool beside losing bytes: nothing of it holds up the events of others (E4)."""
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from golive import database, pipeline
+from golive import database, host_account, pipeline
 from golive.account import Account
 from golive.events import KpiEvent, to_json
 from golive.kpi import kpi_success
-from golive.spool import Spool
+from golive.shared_account import SharedAccount
+from golive.spool import Spool, orphans
 from tests.contract.conftest import account as account
 from tests.faults import promises
 from tests.faults.machine import Machine
+from tests.support.service import wait_until
 
 LEFT = 20
 """So many events a dead process left in each of two segments."""
@@ -84,7 +88,7 @@ def test_a_directory_where_a_file_should_be_holds_up_nobody(running: Machine, de
     directory(dead.parent / name if name == "quarantine.log" else dead / name)
     pipeline.configure(running.database_url, spool_dir=running.spool)
     kpi_success(None, "LIVE", "made")
-    pipeline.flush(1)
+    assert pipeline.flush(5)
     assert len(running.rows()) == 1 + (0 if name == "lock" else 2 * LEFT)
 
 
@@ -123,3 +127,45 @@ def test_a_running_process_waits_for_no_line_that_is_none_any_more(
     live = [row.correlation_id for row in running.rows() if row.domain == "LIVE"]
     assert live == (["0", "3"] if damage == b"lost its end" else ["0", "1", "2", "3"])
     assert set(pipeline.account().discarded) == {"corrupt"}
+
+
+def test_what_a_killed_process_had_not_counted_is_counted_once_the_disk_has_room_for_it(
+    machine: Machine, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.upgrade(database.normalise_url(machine.database_url))
+    spool = Spool(machine.store_folder(), 1 << 20)
+    shared = SharedAccount(Account(), spool.folder.path)
+    for number in range(LEFT):
+        position = spool.append(to_json(event(number + 1)))
+        if number < LEFT - 1:  # killed before it counted the last
+            with shared.lock:
+                shared.count(event(number + 1), position)
+    shared.close()
+    spool.close(remove=False)
+    replace, failures = host_account._replace, iter([True, True])
+
+    def replace_later(*arguments: Any) -> None:
+        if next(failures, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(*arguments)
+
+    monkeypatch.setattr(host_account, "_replace", replace_later)
+    monkeypatch.setattr("golive.drain.ORPHANS_EVERY_S", 0.05)
+    monkeypatch.setattr("golive.drain.SETTLE_S", 0.05)
+    pipeline.configure(machine.database_url, spool_dir=machine.spool)
+    wait_until(lambda: pipeline.flush(0.2))
+    assert len(machine.rows()) == LEFT
+    promises.counters_equal_rows(machine)
+    pipeline.shutdown()
+
+
+def test_a_folder_being_made_by_a_process_that_was_stopped_is_not_cleared_away(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 1 << 20)
+    hidden = spool.folder.path.rename(tmp_path / f".{spool.folder.path.name}")
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr("time.time", lambda: hidden.stat().st_ctime + 3600)
+        assert list(orphans(tmp_path)) == []
+        assert hidden.exists()
+        spool.close(remove=False)
+        assert list(orphans(tmp_path)) == []
+    assert not hidden.exists()

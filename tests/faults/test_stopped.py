@@ -13,9 +13,11 @@ from golive.account import Account
 from golive.kpi import kpi_success
 from golive.risk import risk_reserve_or_raise
 from tests.contract.conftest import account as account
-from tests.faults.injectors import stopped
+from tests.faults import promises
+from tests.faults.injectors import database_away, stopped
 from tests.faults.machine import Machine
-from tests.faults.promises import the_audit_chain_is_whole
+from tests.faults.test_outage import ask, flush
+from tests.support.postgres import PostgresServer
 from tests.support.risk import change
 from tests.support.service import wait_until
 
@@ -48,7 +50,7 @@ def test_a_process_stopped_in_a_transaction_keeps_nobody_from_the_levers(
             wait_until(lambda: done(lambda: risk_reserve_or_raise(url, "WHOLESALE", 1)), 5)
             wait_until(lambda: done(lambda: go_live.engage_kill_switch(url, actor="ops", reason="stop")), 5)
     assert go_live.read(url).kill_switch_engaged
-    the_audit_chain_is_whole(url)
+    promises.the_audit_chain_is_whole(url)
 
 
 def test_maintenance_stopped_while_it_has_the_table_holds_up_no_business_for_long(
@@ -70,3 +72,23 @@ def test_maintenance_stopped_while_it_has_the_table_holds_up_no_business_for_lon
             engine.dispose()
     assert [row.metric for row in postgres_machine.rows()] == ["made"]
     pipeline.shutdown()
+
+
+def test_a_stopped_process_is_not_taken_for_dead_and_delivers_its_events_once(
+    postgres_machine: Machine, postgres_server: PostgresServer
+) -> None:
+    with postgres_machine.started("outage.py") as process:
+        ask(process, "emit 1")
+        with database_away(postgres_server):
+            ask(process, "emit 500")
+            with stopped(process.pid):
+                postgres_server.start()
+                postgres_machine.recover()
+                assert [row for row in postgres_machine.rows() if row.correlation_id == "000000250"] == []
+                assert postgres_machine.left_behind() != []
+        assert flush(process, 30)[0]
+        process.communicate(timeout=30)
+    rows = [row.correlation_id for row in postgres_machine.rows() if row.metric == "event"]
+    assert rows == [f"{number:09}" for number in range(501)]
+    promises.counters_equal_rows(postgres_machine)
+    promises.the_spool_is_empty(postgres_machine)

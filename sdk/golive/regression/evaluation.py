@@ -10,7 +10,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from golive import audit, governance, readers
 from golive.errors import GoliveError
 from golive.events import check_domain, check_metric
-from golive.models.base import utc_now
 from golive.regression import acts
 from golive.regression.judging import Judgement, is_trip, judge
 from golive.regression.policy import POLICIES, RegressionPolicyView, policy_of
@@ -59,7 +58,7 @@ def evaluate_policy(
         db: What names the database; never part of the caller's transaction.
         domain: Of which stream.
         metric: Of which stream.
-        now: What time it is; the clock's by default.
+        now: What time it is; by default the database's time, whatever this machine's clock says.
         up_since: Since when the service that emits has been up; silence counts from then on. Always if None.
 
     Raises:
@@ -67,9 +66,9 @@ def evaluate_policy(
         InvalidArgument: The policy was not written by golive, and has a figure that cannot be.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be read or written within the deadline.
     """
-    now = now or utc_now()
     domain, metric = check_domain(domain), check_metric(metric)
     with governance.snapshot(db) as connection, readers.beside(connection) as reader:
+        now = now or governance.now_of(connection)
         policy = policy_of(connection, domain, metric)
         state = state_of(connection, domain, metric)
         judgement = judge(reader, policy, state, now, up_since)
@@ -103,8 +102,8 @@ def evaluate_all(
     Raises:
         sqlalchemy.exc.SQLAlchemyError: The database cannot be read or written within the deadline.
     """
-    now = now or utc_now()
     with governance.snapshot(db) as connection:
+        now = now or governance.now_of(connection)
         enabled = [policy for policy in POLICIES.all(connection) if policy.enabled]
         known = {(state.domain, state.metric): state for state in states(connection)}
     made: list[Evaluation] = []

@@ -3,7 +3,6 @@
 from golive import audit, governance
 from golive.errors import NotTripped, VersionConflict
 from golive.events import check_domain, check_metric
-from golive.models.base import utc_now
 from golive.regression import acts
 from golive.regression.state import RegressionStateView, locked, state_of, write
 
@@ -53,7 +52,7 @@ def rearm(
         values = {
             "triggered": False,
             "verdict": None,
-            "rearmed_at": utc_now(),
+            "rearmed_at": governance.now_of(connection),
             "rearmed_by": actor,
             "note": reason,
             "version": state.version + 1,
