@@ -31,8 +31,8 @@ class Told:
     deals: set[str] = field(default_factory=set)
     called_off: set[str] = field(default_factory=set)
     bookings: dict[int, Booking] = field(default_factory=dict)
-    booked_at: list[tuple[float, str]] = field(default_factory=list)
-    """When each booking was begun, and which it is."""
+    booked_at: list[tuple[float, float]] = field(default_factory=list)
+    """When each booking was begun, and when the gate had let it through."""
     acts: list[tuple[float, Act]] = field(default_factory=list)
     answered: dict[str, float] = field(default_factory=dict)
     """When the call of an act returned, by its reason."""
@@ -95,11 +95,9 @@ class Told:
     def _called_off(self, name: str) -> None:
         self.called_off.add(name)
 
-    def _booked(
-        self, number: int, engine: str, amount: str, key: str, begun: float, asked: float | None
-    ) -> None:
+    def _booked(self, number: int, engine: str, amount: str, key: str, begun: float, decided: float) -> None:
         self.bookings[number] = Booking(number, engine, Decimal(amount), key)
-        self.booked_at.append((begun, f"{key}, by the state of {asked}"))
+        self.booked_at.append((begun, decided))
 
     def _closing(self, number: int) -> None:
         self._change(number, in_doubt=True)

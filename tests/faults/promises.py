@@ -248,24 +248,24 @@ def the_switch_is_as_last_told(url: str, acts: Iterable[Act]) -> None:
 
 
 def nothing_is_booked_while_the_switch_is_engaged(
-    begun: Iterable[tuple[float, str]], engaged: Iterable[tuple[float, float]], grace_s: float
+    bookings: Iterable[tuple[float, float]], engaged: Iterable[tuple[float, float]], grace_s: float
 ) -> None:
     """Check that production stood still.
 
     Args:
-        begun: When each acknowledged booking was begun, before the gate was asked, in seconds of a clock that
-            all processes share; and which it is.
+        bookings: From when (before the gate was asked) to when (after it answered) it was decided on each
+            acknowledged booking, in seconds of a clock that all processes share.
         engaged: From when (the acknowledgement) to when (the release was begun) the switch was engaged.
         grace_s: How old a state the gate may act on.
     """
     spans = list(engaged)
     _none(
-        "booked while the kill switch was engaged (begun, engaged, release begun, which)",
+        "booked while the kill switch was engaged (begun, decided, engaged, release begun)",
         (
-            (moment, since, until, which)
-            for moment, which in begun
+            (begun, decided, since, until)
+            for begun, decided in bookings
             for since, until in spans
-            if since + grace_s < moment < until
+            if since + grace_s < begun and decided < until
         ),
     )
 

@@ -39,7 +39,7 @@ from golive import database, go_live, governance, pipeline
 from golive.api.otlp.bodies import JSON, PROTOBUF
 from golive.errors import ProductionRefused, SpoolFull
 from golive.kpi import kpi_fail, kpi_success, kpi_timed_step, kpi_value
-from golive.production import production_gate, require_production
+from golive.production import require_production
 from golive.risk import (
     GLOBAL,
     RiskDenied,
@@ -54,6 +54,7 @@ from tests.support.otlp import encoded, post, record
 
 RESERVED_FOR_S = 15.0
 NOTES_MAX_BYTES = 3000
+ENGAGE = "kill_switch.engage"
 BATCHES = "/api/governance/regression/kpi"
 
 
@@ -141,7 +142,7 @@ def book(life: Life) -> None:
         begun = time.monotonic()
         try:
             require_production(life.url)
-            state_of = production_gate(life.url)._known
+            decided = time.monotonic()
         except ProductionRefused:
             continue
         try:
@@ -153,7 +154,7 @@ def book(life: Life) -> None:
             made, begun = again(reserve), -1.0
             if made is None:
                 continue
-        life.note("booked", made.id, engine, str(amount), key, begun, state_of and state_of[1])
+        life.note("booked", made.id, engine, str(amount), key, begun, decided)
         choice = life.random.random()
         if choice < 0.03:
             continue  # forgotten: it expires
@@ -223,14 +224,14 @@ def operate(life: Life) -> None:
         else:
             # Until it is engaged, and then released: nobody books in between.
             for action, call in (
-                ("kill_switch.engage", go_live.engage_kill_switch),
+                (ENGAGE, go_live.engage_kill_switch),
                 ("kill_switch.release", go_live.release_kill_switch),
             ):
                 for attempt in itertools.count():
                     if act(life, action, f"{number}.{attempt}", call):
                         break
                     time.sleep(0.1)
-                time.sleep(life.random.uniform(0.3, 1.2))
+                time.sleep(life.random.uniform(0.3, 2.5 if action == ENGAGE else 1.0))
         time.sleep(life.random.uniform(0.5, 1.5))
 
 
