@@ -25,7 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="by default all of them")
     parser.add_argument("--rounds", type=int, help="how often everything is measured, in turn")
-    parser.add_argument("--sizes", type=int, nargs="+", default=growth.SIZES, help="rows in the store beforehand")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=growth.SIZES, help="rows in the store beforehand"
+    )
     parser.add_argument("--seed", type=int, help="of the moments of the kills")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)

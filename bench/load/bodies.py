@@ -37,7 +37,7 @@ _moments = itertools.count(time.time_ns() - 600 * 1_000_000_000, 1_000_000)
 
 
 def requests(case: Case, secret: str, count: int) -> list[bytes]:
-    """Return that many requests with their headers; no two of OTLP say the same, for that would be taken once."""
+    """Return that many requests with their headers; of OTLP no two alike, for those would be taken once."""
     made = _otlp(case) if case.path == otlp.LOGS else _kpi(case)
     media_type = PROTOBUF if case.path == otlp.LOGS else JSON
     encoding = "Content-Encoding: gzip\r\n" if case.zipped else ""

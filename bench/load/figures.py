@@ -23,10 +23,8 @@ class Latency(NamedTuple):
     @classmethod
     def median(cls, rounds: Sequence["Latency"]) -> "Latency":
         """Return the median of each percentile over the rounds, and the longest of all."""
-        return cls(
-            *(statistics.median(values) for values in zip(*(each[:-1] for each in rounds), strict=True)),
-            max(each.longest for each in rounds),
-        )
+        p50, p95, p99, p999, _ = (statistics.median(values) for values in zip(*rounds, strict=True))
+        return cls(p50, p95, p99, p999, max(each.longest for each in rounds))
 
 
 def time_of(seconds: float) -> str:

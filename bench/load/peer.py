@@ -1,6 +1,6 @@
 """One peer in a process of its own: measured, killed, or set up again for what it left behind.
 
-    python -m bench.load.peer measure|kill|recover WAY EVENTS FOLDER SINK DATABASE
+python -m bench.load.peer measure|kill|recover WAY EVENTS FOLDER SINK DATABASE
 """
 
 import gc

@@ -26,7 +26,9 @@ ROUNDS = 5
 KILLS = 10
 
 
-def main(server: PostgresServer, tell: Callable[[str], None], rounds: int = ROUNDS, seed: int | None = None) -> None:
+def main(
+    server: PostgresServer, tell: Callable[[str], None], rounds: int = ROUNDS, seed: int | None = None
+) -> None:
     """Tell both tables."""
     for name in WAYS:
         with psycopg.connect(server.url(), autocommit=True) as connection:
@@ -46,7 +48,9 @@ def measured(server: PostgresServer, rounds: int) -> str:
         order = [*WAYS][number % len(WAYS) :] + [*WAYS][: number % len(WAYS)]
         for way in order:
             with place_of(server, way) as place:
-                done = subprocess.run(_command("measure", way, place), cwd=ROOT, capture_output=True, text=True)
+                done = subprocess.run(
+                    _command("measure", way, place), cwd=ROOT, capture_output=True, text=True
+                )
                 assert done.returncode == 0, done.stderr
                 found[way].append(json.loads(done.stdout.splitlines()[-1]))
     rows = []
@@ -67,7 +71,18 @@ def measured(server: PostgresServer, rounds: int) -> str:
                 megabytes(statistics.median(each["grown"] for each in results)),
             ]
         )
-    head = ["", "calls/s", "to golive's", "p50", "p99", "p99.9", "longest", "delivered/s", "arrived", "memory"]
+    head = [
+        "",
+        "calls/s",
+        "to golive's",
+        "p50",
+        "p99",
+        "p99.9",
+        "longest",
+        "delivered/s",
+        "arrived",
+        "memory",
+    ]
     return table(head, rows)
 
 

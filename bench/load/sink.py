@@ -1,7 +1,7 @@
 """An HTTP server on loopback that takes what the peers send, in a process of its own.
 
-It answers as soon as it has a body, and reads what is in the bodies when it is asked, so that it takes little of
-the time of those it is measured with.
+It answers as soon as it has a body, and reads what is in the bodies when it is asked: it takes little of the
+time of those it is measured with.
 """
 
 import gzip
@@ -92,7 +92,9 @@ def _of_spans(body: bytes) -> Iterator[str]:
         for scope in resource.scope_spans:
             for span in scope.spans:
                 # logfire sends its logs as spans of no length.
-                if any(a.key == "logfire.span_type" and a.value.string_value == "log" for a in span.attributes):
+                if any(
+                    a.key == "logfire.span_type" and a.value.string_value == "log" for a in span.attributes
+                ):
                     yield from _ids(span.attributes)
 
 

@@ -23,7 +23,7 @@ _LABELS = {"domain": "WHOLESALE", "metric": "offer_sent", "outcome": "success"}
 
 
 class Running(NamedTuple):
-    """A way that is set up: `call` records the event of a correlation id, `flush` returns once all is sent."""
+    """A way that is set up: `call` records the event of a correlation id, `flush` waits until all is sent."""
 
     call: Callable[[str], object]
     flush: Callable[[], object]
@@ -165,7 +165,9 @@ def posthog(place: Place) -> Running:
     client = Posthog("key", host=place.sink)
 
     def call(correlation_id: str) -> None:
-        client.capture("offer_sent", distinct_id="broker", properties={**_ATTRIBUTES, CORRELATION_ID: correlation_id})
+        client.capture(
+            "offer_sent", distinct_id="broker", properties={**_ATTRIBUTES, CORRELATION_ID: correlation_id}
+        )
 
     return Running(call, lambda: client.flush(timeout_seconds=None))
 
@@ -237,9 +239,7 @@ def rows(url: str) -> list[str]:
 
 
 def _lines(place: Place) -> list[str]:
-    found: list[str] = []
-    for line in _log_of(place).read_text().splitlines():
-        found.append(json.loads(line)[CORRELATION_ID])
+    found = [json.loads(line)[CORRELATION_ID] for line in _log_of(place).read_text().splitlines()]
     return [each for each in found if each != WARM]
 
 
@@ -253,9 +253,17 @@ def _sqlite(place: Place) -> str:
 
 WAYS = {
     "golive": Way("golive, all of it, into SQLite", golive_whole, lambda place: rows(_sqlite(place))),
-    "golive_rows": Way("golive, no OpenTelemetry, into PostgreSQL", golive_rows, lambda place: rows(place.database)),
-    "opentelemetry": Way("OpenTelemetry: span, counter, log record", opentelemetry, lambda place: sink.arrived(place.sink, "/v1/logs")),
-    "logfire": Way("logfire: span, log, counter", logfire, lambda place: sink.arrived(place.sink, "/v1/traces")),
+    "golive_rows": Way(
+        "golive, no OpenTelemetry, into PostgreSQL", golive_rows, lambda place: rows(place.database)
+    ),
+    "opentelemetry": Way(
+        "OpenTelemetry: span, counter, log record",
+        opentelemetry,
+        lambda place: sink.arrived(place.sink, "/v1/logs"),
+    ),
+    "logfire": Way(
+        "logfire: span, log, counter", logfire, lambda place: sink.arrived(place.sink, "/v1/traces")
+    ),
     "posthog": Way("PostHog's client", posthog, lambda place: sink.arrived(place.sink, "/batch/")),
     "structlog": Way("structlog, JSON to a file", structlog, _lines),
     "orm": Way("ORM `add` + `commit` in PostgreSQL", orm, lambda place: rows(place.database), 0.1),
