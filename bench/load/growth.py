@@ -44,7 +44,8 @@ _FILL = """
 INSERT INTO kpi_event
     (id, emitter, domain, metric, success, actor, correlation_id, detail, trace_id, span_id, created_at)
 SELECT ((extract(epoch FROM happened) * 1000)::bigint << 20) | n %% 1048576, 1, 'W', 'm' || n %% 40,
-       n %% 3 > 0, 'broker', 'deal_' || n / 4, '{"score": 0.32}', md5(n::text), left(md5(n::text), 16), happened
+       n %% 3 > 0, 'broker', 'deal_' || n / 4, '{"score": 0.32}', md5(n::text), left(md5(n::text), 16),
+       happened
 FROM generate_series(1, %(rows)s::bigint) AS n, LATERAL (SELECT now() - (%(rows)s - n) * %(gap)s AS happened)
 """
 _INDEXES = """

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, LiteralString, NamedTuple
 from urllib.parse import urlsplit
 
 import psutil
@@ -37,15 +37,29 @@ ROUNDS = 2
 FASTEST = 40_000
 """Events a second of OTLP that bodies are made for; the run ends early where they are used up."""
 _ARRIVE_S = 60.0
+# All but those that count rows and connections.
+_CONNECTIONS: LiteralString = """
+SELECT count(*) - 2 FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend'
+"""
 
 
 class Run(NamedTuple):
-    """One case on one service: what was sent, its rows, how long they took to be there, and the memory."""
+    """One case on one service.
+
+    Attributes:
+        sent: What the clients sent.
+        rows: How many events of it are in the table.
+        arrived_s: How long that took, from the first request.
+        memory: The most that all of its processes had, in bytes.
+        connections: The most that it had to PostgreSQL.
+    """
 
     sent: Sent
     rows: int
     arrived_s: float
     memory: int
+    connections: int
 
 
 class Service:
@@ -65,7 +79,7 @@ class Service:
         """Send as much as goes in that time, and wait for the rows; `fresh`: into an empty table."""
         count = round(seconds * FASTEST / case.batch) if case.path == LOGS else 1
         made = requests(case, self._secret, count)
-        with psycopg.connect(self._url, autocommit=True) as connection, self._watched() as peak:
+        with psycopg.connect(self._url, autocommit=True) as connection, self._watched() as seen:
             if fresh:
                 connection.execute("TRUNCATE kpi_event")
             before = _rows(connection)
@@ -74,16 +88,18 @@ class Service:
             while (rows := _rows(connection) - before) < expected and time.monotonic() < deadline:
                 time.sleep(0.05)
             arrived_s = time.monotonic() - sent.began
-        return Run(sent, rows, arrived_s, max(peak))
+        return Run(sent, rows, arrived_s, *map(max, zip(*seen, strict=True)))
 
     @contextmanager
-    def _watched(self) -> Iterator[list[int]]:
-        """Give the memory of all its processes, in bytes, as often as it was looked at."""
-        seen, stop = [self._memory()], threading.Event()
+    def _watched(self) -> Iterator[list[tuple[int, int]]]:
+        """Give the memory of all its processes in bytes, and its connections, as often as one looked."""
+        seen: list[tuple[int, int]] = []
+        stop = threading.Event()
 
         def watch() -> None:
-            while not stop.wait(0.2):
-                seen.append(self._memory())
+            with psycopg.connect(self._url, autocommit=True) as connection:
+                while not stop.wait(0.2):
+                    seen.append((self._memory(), _count(connection, _CONNECTIONS)))
 
         thread = threading.Thread(target=watch)
         thread.start()
@@ -133,7 +149,7 @@ def main(server: PostgresServer, tell: Callable[[str], None], rounds: int = ROUN
                     found.setdefault((workers, case, MANY), []).append(run)
     head = [
         "request, events", "workers", "accepted/s", "in the table/s", "p50", "p95", "p99", "longest",
-        "errors", "refused", "missing rows", "memory", "client's CPU",
+        "errors", "refused", "missing rows", "memory", "connections", "client's CPU",
     ]  # fmt: skip
     for connections in (CONNECTIONS, MANY):
         tell(f"{connections} connections, {SECONDS:g} s each, {rounds} rounds:\n")
@@ -161,11 +177,16 @@ def _row(case: Case, workers: int, runs: list[Run]) -> list[str]:
         str(sum(run.sent.refused for run in runs)),
         str(sum(run.sent.taken * case.batch - run.rows for run in runs)),
         megabytes(max(run.memory for run in runs)),
+        str(max(run.connections for run in runs)),
         f"{statistics.median(run.sent.cpu for run in runs):.0%}",
     ]
 
 
-def _rows(connection: "psycopg.Connection[tuple[int]]") -> int:
-    found = connection.execute("SELECT count(*) FROM kpi_event WHERE domain = 'WHOLESALE'").fetchone()
+def _rows(connection: psycopg.Connection[Any]) -> int:
+    return _count(connection, "SELECT count(*) FROM kpi_event WHERE domain = 'WHOLESALE'")
+
+
+def _count(connection: psycopg.Connection[Any], query: LiteralString) -> int:
+    found = connection.execute(query).fetchone()
     assert found is not None
-    return found[0]
+    return int(found[0])

@@ -83,4 +83,4 @@ async def turned_away(request: Request) -> Problem:
 def busy() -> Problem:
     """Return the refusal of what is too much just now."""
     detail = "More events come in than this process can take. Nothing of this request was recorded."
-    return Problem(503, "Too busy", detail, {"Retry-After": "1"})
+    return Problem(503, "Too busy", detail, {"Retry-After": "2"})
