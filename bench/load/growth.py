@@ -29,8 +29,8 @@ from tests.support.postgres import PostgresServer
 from tests.support.service import upgraded
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
-ROUNDS = 3
-CALLS = 3_000
+ROUNDS = 5
+CALLS = 10_000
 BATCH, BATCHES = 2_000, 10
 SECONDS = 1.5
 CONNECTIONS = 4

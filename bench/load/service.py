@@ -32,7 +32,7 @@ CASES = (
 )
 CONNECTIONS = 8
 MANY = 256
-SECONDS = 3.0
+SECONDS = 2.5
 ROUNDS = 2
 FASTEST = 40_000
 """Events a second of OTLP that bodies are made for; the run ends early where they are used up."""
