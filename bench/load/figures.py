@@ -39,7 +39,7 @@ def time_of(seconds: float) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; all columns but the first are figures."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(line).lstrip() + " |" for line in lines)
 
 
 def megabytes(size: float) -> str:
