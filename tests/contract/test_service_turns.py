@@ -98,4 +98,3 @@ def refused_text(answer: httpx.Response) -> str:
     text = status_of(answer)[1]
     assert "Nothing of this request was recorded" in text
     return text
-
