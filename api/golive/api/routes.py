@@ -6,12 +6,12 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 
 from golive.api.auth import Requirement
 from golive.api.control import Control, control_of
 from golive.api.problems import Problem, answering
 from golive.api.production import MARK, OBSERVE_ONLY
-from golive.api.turns import Turns, turned_away
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -50,18 +50,15 @@ class GateRoute(APIRoute):
 
 
 class IngestRoute(GateRoute):
-    """A route that takes events, from so many at once."""
-
-    @staticmethod
-    def turns(control: Control) -> Turns:
-        """Return whose turns bound it."""
-        return control.kpi_turns
+    """A route that takes events, from so many at once; whose body is slow takes nobody's room."""
 
     async def answer(self, request: Request, control: Control, handler: Handler) -> Response:
         """Return the handler's answer, or say when to come again."""
-        with self.turns(control).taken_on() as room:
-            if not room:
-                raise await turned_away(control.limits.bound_size(request))
+        try:
+            await request.body()  # kept by the request
+        except ClientDisconnect:
+            raise Problem(400, "The body ended too early") from None
+        with control.kpi_turns.taken_on():
             return await handler(request)
 
 

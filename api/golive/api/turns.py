@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
-from starlette.requests import ClientDisconnect, Request
 
 from golive.api.problems import Problem
 
@@ -27,7 +26,7 @@ class Turns:
 
     Args:
         at_once: How many are worked on at the same time, in threads of their own.
-        under_way: How many are taken on, from the head of the request to its answer.
+        under_way: How many are taken on, from the end of the body to the answer.
         wait_s: How long each waits for its turn, in seconds.
     """
 
@@ -39,14 +38,17 @@ class Turns:
         self._wait_s = wait_s
 
     @contextmanager
-    def taken_on(self) -> Iterator[bool]:
-        """Give whether there is room for a request, which it has until the end of the block."""
+    def taken_on(self) -> Iterator[None]:
+        """Keep room for a request, whose body has come, until the end of the block.
+
+        Raises:
+            Problem: 503 if there is none.
+        """
         if self.room <= 0:
-            yield False
-            return
+            raise busy()
         self.room -= 1
         try:
-            yield True
+            yield
         finally:
             self.room += 1
 
@@ -65,19 +67,6 @@ class Turns:
             return await anyio.to_thread.run_sync(work, limiter=self._threads)
         finally:
             self._turns.release()
-
-
-async def turned_away(request: Request) -> Problem:
-    """Return the refusal of a request there is no room for, once its body has passed by.
-
-    A connection that ends while the client still sends may take the answer with it.
-    """
-    try:
-        async for _ in request.stream():
-            pass
-    except ClientDisconnect:
-        pass
-    return busy()
 
 
 def busy() -> Problem:

@@ -6,27 +6,21 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from golive import ingest
 from golive.api.auth import require
-from golive.api.control import Control, Controlled
+from golive.api.control import Controlled
 from golive.api.limits import Limits, media_type_of
 from golive.api.otlp import answers, bodies, events, json_body, protobuf_body
 from golive.api.otlp.records import TooMany, Undecodable
 from golive.api.problems import Problem
-from golive.api.routes import IngestRoute
+from golive.api.routes import GateRoute
 from golive.api.schemas.otlp import LOGS_REQUEST, LOGS_RESPONSES
-from golive.api.turns import Turns
 
 RECORDS_PER_EVENT = 10
 """How many log records a request may have for each event `GOLIVE_MAX_BATCH_EVENTS` allows: the Collector's
 batches are of 8,192 unless it is told otherwise, and what is not taken at once it would not send again."""
 
 
-class OtlpRoute(IngestRoute):
+class OtlpRoute(GateRoute):
     """A route whose errors are answered as OTLP's senders read them."""
-
-    @staticmethod
-    def turns(control: Control) -> Turns:
-        """Return those of OTLP, which ask the store."""
-        return control.otlp_turns
 
     @staticmethod
     def refuse(request: Request, problem: Problem) -> Response:
@@ -53,7 +47,10 @@ async def export_logs(control: Controlled, request: Request) -> Response:
     limits, max_records = control.limits, RECORDS_PER_EVENT * control.settings.max_batch_events
     media_type, compressed = bodies.media_type(request), bodies.is_compressed(request)
     body = await bodies.received(request, limits)
-    return await control.otlp_turns.run(partial(_answer, limits, max_records, media_type, compressed, body))
+    with control.otlp_turns.taken_on():
+        return await control.otlp_turns.run(
+            partial(_answer, limits, max_records, media_type, compressed, body)
+        )
 
 
 def _answer(limits: Limits, max_records: int, media_type: str, compressed: bool, body: bytes) -> Response:
