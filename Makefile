@@ -52,6 +52,11 @@ $(VENV)/.bench: $(VENV)/.dev
 	@$(PIP) install --group bench
 	@touch $@
 
+$(VENV)/.bench-load: $(VENV)/.dev
+	@echo "installing what bench/load compares with"
+	@$(PIP) install --group bench-load
+	@touch $@
+
 $(VENV)/.audit: $(VENV)/.dev
 	@echo "installing bandit and pip-audit"
 	@$(PIP) install --group audit
@@ -142,6 +147,10 @@ bench: $(VENV)/.dev ## measure against raw OpenTelemetry, COPY and the ORM
 .PHONY: bench-tripwire
 bench-tripwire: $(VENV)/.bench ## the tripwire beside other change detectors; takes some 20 minutes
 	@$(BIN)/python -m bench.tripwire
+
+.PHONY: bench-load
+bench-load: $(VENV)/.bench-load ## golive beside its peers, the service under load, and how both grow; some 15 minutes
+	@$(BIN)/python -m bench.load
 
 .PHONY: clean
 clean: ## remove what the other targets made

@@ -1,12 +1,17 @@
 """`golive serve` and `golive token`: safe on loopback by itself, and nowhere else without credentials."""
 
+import socket
 import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from golive import database, governance, tokens
+from golive.api.connections import PromptConnection
 from tests.support.cli import COMMAND, golive
 from tests.support.service import audited, bearer, free_port, golive_serve, token, wait_until
 from tests.support.stores import one_store
@@ -157,3 +162,26 @@ def test_a_token_of_another_process_works_at_once_and_stops_within_a_second(
         golive("token", "revoke", "x", "--reason", "over", cwd=tmp_path, environment=shell)
         wait_until(lambda: httpx.get(path, headers=headers).status_code == 401, 1.5)
         assert database.normalise_url(shell["DATABASE_URL"])
+
+
+def test_answers_of_several_workers_wait_for_no_acknowledgement() -> None:
+    with socket.socket() as listening:  # made as uvicorn makes the one its workers share
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(_hello, http=PromptConnection, log_level="error"))
+        thread = threading.Thread(target=server.run, args=[[listening]])
+        thread.start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
+            wait_until(lambda: server.started)
+            assert client.get("/").text == "hello"
+            [connection] = server.server_state.connections
+            taken = connection.transport.get_extra_info("socket")
+            assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+        server.should_exit = True
+        thread.join(20)
+
+
+async def _hello(scope: Any, _: Any, send: Any) -> None:
+    assert scope["type"] in ("http", "lifespan")
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"hello"})

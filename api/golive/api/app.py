@@ -39,6 +39,7 @@ router.include_router(go_live.router)
 router.include_router(risk.router)
 router.include_router(heimdall.router)
 router.include_router(regression_router.router)
+router.include_router(kpi.taking)
 router.include_router(kpi.router)
 
 

@@ -14,6 +14,7 @@ from golive import database, governance, pipeline, settings
 from golive.api.auth import Authenticator
 from golive.api.limits import Limits
 from golive.api.shared import Shared
+from golive.api.turns import Turns
 from golive.errors import SchemaError
 from golive.evaluator import Evaluation, Evaluator, LeversEvaluator, RunbookEvaluator, StateEvaluator
 from golive.exporters.prometheus import KpiCollector, render
@@ -27,6 +28,7 @@ ANSWER_WAIT_S = 11.0
 _THREADS = 16
 """For scrapes, apart from the threads that slow requests may use up."""
 _SWITCH_THREADS = 4
+_KPI_THREADS = 2
 _OTLP_THREADS = 2
 _PAGE_THREADS = 4
 _RATES_KEPT_S = 2.0
@@ -61,8 +63,10 @@ class Control:
     """What the overview costs most: the rates, read once for all who look at the same range."""
     backtest_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
     """One backtest keeps a core busy for seconds."""
-    otlp_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_OTLP_THREADS))
-    """The smallest body of OTLP takes sixty times its size while it is read."""
+    kpi_turns: Turns = field(default_factory=lambda: Turns(_KPI_THREADS))
+    """For those who bring events as JSON; they never wait for the store."""
+    otlp_turns: Turns = field(default_factory=lambda: Turns(_OTLP_THREADS))
+    """For those who bring them by OTLP; its smallest body takes sixty times its size while it is read."""
 
     async def evaluation(self, *, afresh: bool = False) -> Evaluation[Runbook]:
         """Return the runbook, not older than its interval; begun from now on if `afresh`."""

@@ -34,6 +34,7 @@ def serve(
         fail("the HTTP service needs more packages: pip install 'golive[api]'")
 
     from golive import database, settings
+    from golive.api.connections import PromptConnection
 
     with telling_errors():
         url = store_url(database_url)
@@ -57,6 +58,7 @@ def serve(
         host=host,
         port=port,
         workers=workers,
+        http=PromptConnection,
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=10,

@@ -12,7 +12,7 @@ from golive import ingest, readers
 from golive.api.auth import MAY_READ, require
 from golive.api.control import Controlled
 from golive.api.problems import Problem, problem_responses
-from golive.api.routes import GateRoute
+from golive.api.routes import GateRoute, IngestRoute
 from golive.api.schemas.base import Moment
 from golive.api.schemas.kpi import (
     EventPage,
@@ -40,13 +40,18 @@ Since = Annotated[Moment | None, Query(description="From when on.")]
 Until = Annotated[Moment | None, Query(description="Until before when.")]
 
 
-@router.post(
+taking = APIRouter(
+    tags=["kpi"], route_class=IngestRoute, responses=problem_responses(401, 403, 422, 429, 503)
+)
+
+
+@taking.post(
     "/governance/regression/kpi",
     status_code=201,
     dependencies=[_may_ingest],
     responses=problem_responses(408, 413, 415),
 )
-def record(control: Controlled, body: KpiBody) -> KpiRecorded:
+async def record(control: Controlled, body: KpiBody) -> KpiRecorded:
     """Record one event or a batch. Once this answers, they survive the death of this process.
 
     Events are recorded once each time they are sent: a client that got no answer and sends again records
@@ -56,7 +61,9 @@ def record(control: Controlled, body: KpiBody) -> KpiRecorded:
     limit = control.settings.max_batch_events
     if len(given) > limit:
         raise Problem(413, "The batch is too large", f"At most {limit} events go into one request.")
-    recorded = ingest.record([ingest.Outcome(**dict(event)) for event in given])
+    recorded = await control.kpi_turns.run(
+        lambda: ingest.record([ingest.Outcome(**dict(event)) for event in given])
+    )
     return KpiRecorded(event_ids=[str(event_id) for event_id in recorded])
 
 

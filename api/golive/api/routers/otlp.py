@@ -1,6 +1,7 @@
 """OTLP in: KPI events from any OpenTelemetry SDK, or from the Collector."""
 
-import anyio
+from functools import partial
+
 from fastapi import APIRouter, Depends, Request, Response
 
 from golive import ingest
@@ -46,9 +47,10 @@ async def export_logs(control: Controlled, request: Request) -> Response:
     limits, max_records = control.limits, RECORDS_PER_EVENT * control.settings.max_batch_events
     media_type, compressed = bodies.media_type(request), bodies.is_compressed(request)
     body = await bodies.received(request, limits)
-    return await anyio.to_thread.run_sync(
-        _answer, limits, max_records, media_type, compressed, body, limiter=control.otlp_threads
-    )
+    with control.otlp_turns.taken_on():
+        return await control.otlp_turns.run(
+            partial(_answer, limits, max_records, media_type, compressed, body)
+        )
 
 
 def _answer(limits: Limits, max_records: int, media_type: str, compressed: bool, body: bytes) -> Response:
