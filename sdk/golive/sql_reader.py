@@ -148,16 +148,20 @@ class SqlReader:
 
     @contextmanager
     def _by_pages(self) -> Iterator[None]:
-        """Let PostgreSQL read a range of time page by page, once each, by as many processes as it has for it.
+        """Let PostgreSQL read a range of time page by page, once each, and sort nothing, within the block.
 
         It takes the pages of such a range for scattered, and goes through the index of the streams instead,
-        to the same page once for each stream; before its version 18 through all of that index.
+        to the same page once for each stream; before its version 18 through all of that index. And it
+        expects as many steps as events, and would sort them.
         """
-        self._connection.exec_driver_sql("SET LOCAL enable_indexscan = off; SET LOCAL random_page_cost = 1")
+        self._plan(enable_indexscan="off", enable_sort="off", random_page_cost="1")
         yield
-        self._connection.exec_driver_sql(
-            "SET LOCAL enable_indexscan = DEFAULT; SET LOCAL random_page_cost = DEFAULT"
-        )
+        self._plan(enable_indexscan="DEFAULT", enable_sort="DEFAULT", random_page_cost="DEFAULT")
+
+    def _plan(self, **settings: str) -> None:
+        """Set what PostgreSQL plans by, until the end of the transaction."""
+        told = "; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items())
+        self._connection.exec_driver_sql(told)
 
     def _events(self, query: Select[Any]) -> list[Event]:
         return [
@@ -185,7 +189,7 @@ class SqlReader:
         it: that is what it plans for a table it has not analysed yet, of which it expects a handful of rows.
         """
         if self._connection.dialect.name == "postgresql":
-            self._connection.exec_driver_sql("SET LOCAL enable_sort = off")
+            self._plan(enable_sort="off")
         return list(map(Observation._make, self._connection.execute(query).all()))
 
 
