@@ -16,7 +16,7 @@ RUN useradd --system --uid 10001 --home-dir /var/lib/golive golive \
     # A volume mounted here belongs to whom the folder belongs.
     && install -d -o golive -g golive /run/secrets/golive
 COPY --from=build /opt/golive /opt/golive
-COPY deploy/make_secrets.py deploy/prepare.py deploy/alert_log.py deploy/load.py /opt/deploy/
+COPY deploy/make_secrets.py deploy/prepare.py deploy/alert_log.py deploy/daily.py deploy/load.py /opt/deploy/
 ENV PATH=/opt/golive/bin:$PATH \
     PYTHONPATH=/opt \
     PYTHONUNBUFFERED=1 \

@@ -1,17 +1,14 @@
-"""What events in ClickHouse cost: writing them, and each way to read them as they grow.
+"""What it costs to write events to ClickHouse; what reading them costs is in `bench.size`.
 
     python -m bench.clickhouse        # needs chdb: make .venv/.clickhouse
 
 The engine is the one in this process, so that no network is in the figures.
 """
 
-import datetime as dt
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from bench._rounds import compare
@@ -23,38 +20,17 @@ from golive.database import normalise_events_url
 from golive.exporters import clickhouse_schema
 from golive.exporters._clickhouse import connect
 from golive.exporters.clickhouse import ClickHouseLogRecordExporter, _columns
-from golive.exporters.clickhouse_reader import open_reader
 from golive.exporters.clickhouse_schema import COLUMNS
 from golive.otel_logs import LogRecordExportResult
-from golive.reader import EventFilter, EventReader
 
 WRITTEN: Final = 50_000
 BATCH: Final = 2_000
 ROUNDS: Final = 5
-SIZES: Final = (10_000, 100_000, 1_000_000, 10_000_000)
-READS: Final = 25
-LATEST: Final = 1_400
-START: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-
-# One event a second, in ten streams, twenty to a correlation id; every hundredth was written twice.
-_FILL: Final = """
-INSERT INTO kpi_event
-       (id, fingerprint, emitter, domain, metric, success, correlation_id, trace_id, created_at)
-SELECT number, sipHash64(number), 1, 'WHOLESALE', concat('metric_', toString(number % 10)), number % 7 != 0,
-       concat('deal_', toString(intDiv(number, 20))), lower(hex(MD5(toString(number)))),
-       fromUnixTimestamp64Micro({start:Int64} + number * 1000000, 'UTC')
-FROM
-(
-    SELECT arrayJoin(if(number % 100 = 0, [number, number], [number])) AS number
-    FROM numbers({events:UInt64})
-)
-"""
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         writing(made(folder, "written"))
-        reading([(size, filled(folder, size)) for size in SIZES])
 
 
 def made(folder: str, name: str) -> URL:
@@ -98,47 +74,6 @@ def writing(url: URL) -> None:
     print(f"ratio: {1 / found.ratio:.2f}")
     exporter.shutdown()
     client.close()
-
-
-def filled(folder: str, size: int) -> URL:
-    url = made(folder, f"events_{size}")
-    client = connect(url, 600.0, {})
-    client.command(_FILL, {"start": round(START.timestamp()) * 1_000_000, "events": size})
-    client.close()
-    return url
-
-
-def reading(stores: list[tuple[int, URL]]) -> None:
-    ways: dict[str, Callable[[EventReader, int], Any]] = {
-        f"the latest {LATEST:,} of a stream": lambda reader, _: reader.newest(
-            "WHOLESALE", "metric_3", LATEST
-        ),
-        "the timeline of a correlation id": lambda reader, size: reader.timeline(f"deal_{size // 40}"),
-        "the summary of the last day": lambda reader, size: reader.summary(last_day(size)),
-        "the series of the last day, 48 steps": lambda reader, size: reader.series(
-            last_day(size), START + dt.timedelta(seconds=size), 48
-        ),
-        "the latest 100 of all streams": lambda reader, _: reader.events(EventFilter(), 100),
-        "the latest 100 failures": lambda reader, _: reader.events(EventFilter(success=False), 100),
-    }
-    print("| ms, median | " + " | ".join(f"{size:,} events" for size, _ in stores) + " |")
-    print("| --- |" + " ---: |" * len(stores))
-    for name, read in ways.items():
-        took: dict[int, list[float]] = {size: [] for size, _ in stores}
-        for _ in range(READS):
-            for size, url in stores:
-                with open_reader(url, 60.0) as reader:
-                    started = time.perf_counter()
-                    assert read(reader, size)
-                    took[size].append(time.perf_counter() - started)
-        print(
-            f"| {name} | " + " | ".join(f"{statistics.median(took[s]) * 1000:.1f}" for s, _ in stores) + " |"
-        )
-        sys.stdout.flush()
-
-
-def last_day(size: int) -> dt.datetime:
-    return START + dt.timedelta(seconds=max(size - 86_400, 0))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the gate costs: the middleware on a request, and the runbook and a scrape as the events grow."""
+"""What the gate costs a request: the middleware. What it costs as the events grow is in `bench.size`."""
 
 import asyncio
 import os
@@ -6,26 +6,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 from bench._rounds import compare
 from fastapi import FastAPI
 
-from golive import database, go_live, pipeline
-from golive.api import create_app
+from golive import database, go_live
 from golive.api.production import ProductionMiddleware
-from golive.settings import ServiceSettings
-from tests.support.postgres import PostgresServer
 
 REQUESTS = 2000
 ROUNDS = 15
-ANSWERS = 40
 INTERVAL_S = 0.06
-FEW, MANY = 1_000, 1_000_000
 
 _SCOPE = {
     "type": "http",
@@ -84,27 +77,6 @@ def middleware() -> str:
     )
 
 
-def growth(server: PostgresServer) -> list[str]:
-    few, many = filled(server, "few", FEW), filled(server, "many", MANY)
-    lines = []
-    with production(few), tempfile.TemporaryDirectory() as folder:
-        os.environ["GOLIVE_SPOOL_DIR"] = folder
-        pipeline.configure(few)
-        apps = [
-            create_app(url, ServiceSettings(anonymous=frozenset({"runbook", "metrics"})))
-            for url in (few, many)
-        ]
-        for path in ("/api/governance/runbook/status", "/metrics"):
-            result = compare(partial(answer, apps[1], path), partial(answer, apps[0], path), ANSWERS)
-            lines.append(
-                f"| `{path}`, {MANY:,} events | {result.ours * 1e3:.1f} ms | the same, {FEW:,} events "
-                f"| {result.theirs * 1e3:.1f} ms | {result.ratio:.2f} | at most 1.2 |"
-            )
-        pipeline.shutdown()
-        del os.environ["GOLIVE_SPOOL_DIR"]
-    return lines
-
-
 def answer(app: FastAPI, path: str) -> float:
     """Return the seconds an answer takes, the runbook evaluated anew for it."""
     time.sleep(INTERVAL_S)
@@ -118,22 +90,6 @@ async def _answer(app: FastAPI, path: str) -> float:
         seconds = time.perf_counter() - started
     assert response.status_code == 200, response.text
     return seconds
-
-
-def filled(server: PostgresServer, name: str, events: int) -> str:
-    """Return the URL of a new database with so many events."""
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    url = server.url(name)
-    database.upgrade(database.normalise_url(url))
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO kpi_event (id, emitter, domain, metric, success, created_at) SELECT n, 1, 'W', "
-            "'m' || n %% 40, n %% 3 > 0, now() - n * interval '1 second' FROM generate_series(1, %s) n",
-            [events],
-        )
-        connection.execute("VACUUM ANALYZE kpi_event")
-    return url
 
 
 @contextmanager
@@ -151,5 +107,5 @@ def production(url: str) -> Iterator[str]:
         del os.environ[name]
 
 
-def main(server: PostgresServer) -> list[str]:
-    return [middleware(), *growth(server)]
+def main() -> list[str]:
+    return [middleware()]

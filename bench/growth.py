@@ -1,11 +1,10 @@
 """What growth costs: `python -m bench.growth [EVENTS]`, by default 1,000,000, which takes some minutes.
 
-A plain table and one of 24 months are read and written in turn; then the plain one is exported, becomes
-partitioned, and is cleared, while two threads insert an event each millisecond or so.
+A plain table and one of 24 months are written; then the plain one is exported, becomes partitioned, and is
+cleared, while two threads insert an event each millisecond or so. What reading costs is in `bench.size`.
 """
 
 import datetime as dt
-import statistics
 import sys
 import tempfile
 import threading
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, create_engine, text
+from sqlalchemy import URL, create_engine, text
 
 from golive import database
 from golive.events import KpiEvent
@@ -22,15 +21,11 @@ from golive.exporters.parquet import export
 from golive.exporters.sql import SqlLogRecordExporter
 from golive.ids import IdGenerator, id_at
 from golive.maintenance.maintaining import maintain
-from golive.maintenance.partitions import layout
 from golive.reader import EventFilter
-from golive.regression.events import newest
-from golive.sql_reader import SqlReader
 from tests.support.postgres import PostgresServer
 
 DAYS = 720
 NOW = dt.datetime.now(dt.UTC)
-ROUNDS = 200
 
 
 def events(count: int) -> Iterator[KpiEvent]:
@@ -94,30 +89,6 @@ class Writers:
         engine.dispose()
 
 
-def compare(plain: URL, months: URL, count: int) -> None:
-    """Print reads of the plain table beside those of the partitioned one, in turn."""
-    engines = create_engine(plain), create_engine(months)
-    with engines[1].connect() as connection:
-        print(len(layout(connection).partitions or ()), "partitions")
-    reads: dict[str, Callable[[Connection], object]] = {
-        "newest 1,400 of a stream": lambda connection: newest(SqlReader(connection), "W", "m3", 1_400),
-        "timeline": lambda connection: SqlReader(connection).timeline(f"deal_{count // 8}"),
-    }
-    for name, read in reads.items():
-        took: tuple[list[float], list[float]] = [], []
-        for _ in range(ROUNDS):
-            for engine, times in zip(engines, took, strict=True):
-                with engine.begin() as connection:
-                    started = time.perf_counter()
-                    read(connection)
-                    times.append(time.perf_counter() - started)
-        best = [min(times) * 1000 for times in took]
-        ratio = statistics.median(b / a for a, b in zip(*took, strict=True))
-        print(f"{name}: plain {best[0]:.2f} ms, months {best[1]:.2f} ms, ratio {ratio:.2f}", flush=True)
-    for engine in engines:
-        engine.dispose()
-
-
 def main(count: int) -> None:
     """Print every figure."""
     server = PostgresServer()
@@ -134,7 +105,6 @@ def main(count: int) -> None:
     for back in range(21, -1, -1):
         maintain(months, partition=True, now=NOW - dt.timedelta(days=30.4 * back))
     print(f"COPY of {count:,}: plain {fill(plain, count):.1f} s, months {fill(months, count):.1f} s")
-    compare(plain, months, count)
     with tempfile.TemporaryDirectory() as folder:
         started, computed = time.perf_counter(), time.process_time()
         done = export(plain, Path(folder) / "events.parquet", EventFilter())

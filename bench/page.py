@@ -11,15 +11,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from bench.gate import FEW, MANY, filled, production
+import psycopg
+from bench.gate import production
 from fastapi import FastAPI
 from sqlalchemy import Engine, event
 
-from golive import pipeline, regression
+from golive import database, pipeline, regression
 from golive.api import create_app
 from golive.settings import ServiceSettings
 from tests.support.postgres import PostgresServer
 
+FEW, MANY = 1_000, 1_000_000
 ROUNDS = 15
 TARGET_S, TARGET_RATIO, TARGET_BYTES = 0.150, 1.5, 200_000
 RANGES = ("24h", "7d", "30d")
@@ -75,6 +77,22 @@ def overviews(server: PostgresServer) -> list[str]:
         pipeline.shutdown()
         del os.environ["GOLIVE_SPOOL_DIR"], os.environ["GOLIVE_DATABASE_DEADLINE_SECONDS"]
     return lines
+
+
+def filled(server: PostgresServer, name: str, events: int) -> str:
+    """Return the URL of a new database with so many events."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    url = server.url(name)
+    database.upgrade(database.normalise_url(url))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO kpi_event (id, emitter, domain, metric, success, created_at) SELECT n, 1, 'W', "
+            "'m' || n %% 40, n %% 3 > 0, now() - n * interval '1 second' FROM generate_series(1, %s) n",
+            [events],
+        )
+        connection.execute("VACUUM ANALYZE kpi_event")
+    return url
 
 
 def one(many: FastAPI, few: FastAPI, name: str) -> str:

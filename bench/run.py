@@ -30,7 +30,7 @@ def main() -> None:
         lambda: transaction.main(server),
         lambda: importing.main(server, LOG),
         imports.main,
-        lambda: gate.main(server),
+        gate.main,
         otlp.main,
         lambda: page.main(server),
         lambda: risk.main(server),

@@ -46,7 +46,7 @@ __all__ = [
     "upgrade",
 ]
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The newest revision, kept here so that a check need not import Alembic. Revisions sort as text."""
 
 VERSION_TABLE: Final = "golive_alembic_version"

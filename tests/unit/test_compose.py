@@ -100,6 +100,25 @@ def test_the_tables_are_made_once_before_golive_serves() -> None:
     assert SERVICES["postgres"]["depends_on"] == {"secrets": {"condition": "service_completed_successfully"}}
 
 
+def test_the_store_is_maintained_once_a_day_as_the_documents_say() -> None:
+    service = SERVICES["maintain"]
+    assert [*service["entrypoint"], *service["command"]] == ["python", "-m", "deploy.daily", "db", "maintain"]
+    assert service["environment"]["GOLIVE_RETENTION_DAYS"] == "${GOLIVE_RETENTION_DAYS:-}"
+    text = (ROOT / "docs" / "database.md").read_text()
+    shown = text[text.index("### Once a day") :]
+    [cron_job] = re.findall(r"```yaml\n(.+?)```", shown, re.DOTALL)[:1]
+    job = yaml.safe_load(cron_job)
+    [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert (container["image"], container["args"]) == (service["image"], service["command"])
+    assert "GOLIVE_RETENTION_DAYS=400 docker compose up" in shown
+
+
+@each_service
+def test_what_a_service_runs_is_in_the_image(name: str) -> None:
+    for module in re.findall(r"deploy\.(\w+)", str(SERVICES[name].get("entrypoint"))):
+        assert f"deploy/{module}.py" in (ROOT / "Dockerfile").read_text()
+
+
 def test_the_url_of_clickhouse_that_is_shown_leads_to_its_service() -> None:
     [shown] = re.findall(r"GOLIVE_EVENTS_URL='(.+)'", FILE.read_text())
     url = database.normalise_events_url(shown)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 
 from alembic import context
 from alembic.util import CommandError
@@ -14,6 +15,13 @@ from golive.models import Base
 def _include(name: str | None, type_: str, _parents: object) -> bool:
     """Keep the application's own tables out of what `alembic revision --autogenerate` compares."""
     return type_ != "table" or name in Base.metadata.tables
+
+
+def _is_of(dialect: str) -> Callable[..., bool]:
+    """Return what tells whether a database has something of the models: SQLite has no BRIN indexes."""
+    return lambda item, _name, type_, *_: (
+        type_ != "index" or dialect != "sqlite" or item.dialect_options["postgresql"]["using"] != "brin"
+    )
 
 
 def _by_upgrade_command() -> bool:
@@ -38,6 +46,7 @@ def _run() -> None:
             target_metadata=Base.metadata,
             version_table=database.VERSION_TABLE,
             include_name=_include,
+            include_object=_is_of(connection.dialect.name),
         )
         context.run_migrations()
         if config.attributes.get("seed", _by_upgrade_command()):

@@ -18,6 +18,10 @@ class KpiEventRow(Base):
         # breaks ties between events of one microsecond.
         Index(None, "domain", "metric", "created_at", "id"),
         Index(None, "correlation_id"),
+        # A range of time of all streams is nearly a range of pages; this says which. SQLite has none.
+        Index(None, "created_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}).ddl_if(
+            dialect="postgresql"
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
