@@ -23,7 +23,13 @@ def tell(text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="by default all of them")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        choices=[*PARTS, []],
+        help="peers, service, growth; by default all of them",
+    )
     parser.add_argument("--rounds", type=int, help="how often everything is measured, in turn")
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=growth.SIZES, help="rows in the store beforehand"
