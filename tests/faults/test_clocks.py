@@ -1,6 +1,7 @@
 """A clock that is wrong, ahead or behind: caps hold, days stay, and ids rise."""
 
 import datetime as dt
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 from sqlalchemy import create_engine
 
 from golive import database, go_live, regression
+from golive.api.limits import Limits
+from golive.api.problems import Problem
 from golive.ids import IdGenerator
 from golive.models.base import utc_now
 from golive.risk import RiskDenied, risk_reserve_or_raise
+from golive.settings import ServiceSettings
 from tests.faults import promises
 from tests.support.risk import change, used
 from tests.support.wires import CAPITAL, enable, fill
@@ -62,6 +66,21 @@ def test_an_evaluator_whose_clock_is_wrong_sees_the_fall_and_no_silence_and_a_re
     regression.rearm(postgres_store, *CAPITAL, actor="ops", reason="mended")
     fill(postgres_store, CAPITAL, bad, start=utc_now() - off, gap_s=0.001)
     assert regression.evaluate_policy(postgres_store, *CAPITAL).tripped
+
+
+def test_a_client_at_its_limit_waits_a_minute_and_not_an_hour_where_the_clock_is_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = Limits(ServiceSettings(requests_per_minute=1))
+    limits.admit("ops")
+    with pytest.raises(Problem):
+        limits.admit("ops")
+    real = time.time
+    monkeypatch.setattr("time.time", lambda: real() - 3600)
+    limits.admit("ops")
+    with pytest.raises(Problem) as refused:
+        limits.admit("ops")
+    assert int((refused.value.headers or {})["Retry-After"]) <= 61
 
 
 def test_ids_rise_while_the_clock_steps_back_and_forth(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ BODY_TIMEOUT_S = 10.0
 """How long a body may take to come."""
 FAILURES_PER_MINUTE = 30
 """Unknown credentials from one address; more are refused unread."""
+_CLOCK_SET_S = 1.0
+"""The clocks of the day and of intervals part by so much only where one of them is set."""
 
 
 class Limits:
@@ -27,7 +29,8 @@ class Limits:
         self.max_body_bytes = settings.max_body_bytes
         self._requests = RateLimitItemPerMinute(settings.requests_per_minute)
         self._failures = RateLimitItemPerMinute(FAILURES_PER_MINUTE)
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._counted = FixedWindowRateLimiter(MemoryStorage())
+        self._clock_ahead_s = time.time() - time.monotonic()
 
     def admit(self, client: str) -> None:
         """Count a request of a client; raises a 429 `Problem` if that is one too many."""
@@ -94,6 +97,15 @@ class Limits:
         """Return the refusal of a body that is over its bound."""
         detail = f"At most {self.max_body_bytes} bytes are read."
         return Problem(413, "The body is too large", detail, {"Connection": "close"})
+
+    @property
+    def _limiter(self) -> FixedWindowRateLimiter:
+        """The counts, begun anew where the clock was set: back by an hour, a minute would last so long."""
+        ahead_s = time.time() - time.monotonic()
+        if abs(ahead_s - self._clock_ahead_s) > _CLOCK_SET_S:
+            self._clock_ahead_s = ahead_s
+            self._counted = FixedWindowRateLimiter(MemoryStorage())
+        return self._counted
 
     def _too_many(self, limit: RateLimitItem, *identifiers: str) -> Problem:
         reset = self._limiter.get_window_stats(limit, *identifiers).reset_time
