@@ -66,6 +66,13 @@ def test_the_kill_switch_needs_neither_runbook_nor_row(store: str) -> None:
     assert go_live.read(store).kill_switch_engaged
 
 
+def test_a_deadline_of_months_keeps_nobody_from_the_kill_switch(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOLIVE_DATABASE_DEADLINE_SECONDS", "10000000")
+    assert go_live.engage_kill_switch(store, actor="ops", reason="now").kill_switch_engaged
+
+
 def test_a_kill_switch_whose_transaction_sqlite_undid_is_not_said_to_be_engaged(sqlite_store: str) -> None:
     with governance.acting(sqlite_store) as connection:
         connection.exec_driver_sql(
