@@ -13,7 +13,19 @@ from golive.models.base import utc_now
 from golive.risk import RiskDenied, risk_reserve_or_raise
 from tests.faults import promises
 from tests.support.risk import change, used
-from tests.support.wires import CAPITAL, enable, fill
+from tests.support.service import serving, wait_until
+from tests.support.wires import CAPITAL, enable, fill, standing
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, off: dt.timedelta) -> None:
+    """Have this process's clock be so far off."""
+
+    class Off(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Any:
+            return dt.datetime.now(tz) + off
+
+    monkeypatch.setattr("golive.models.base.dt", SimpleNamespace(**vars(dt) | {"datetime": Off}))
 
 
 @pytest.mark.parametrize(
@@ -48,13 +60,7 @@ def test_an_evaluator_whose_clock_is_wrong_sees_the_fall_and_no_silence_and_a_re
     enable(postgres_store, CAPITAL, trip_when_blind=True)
     good, bad = [100.0 + n % 7 for n in range(250)], [-50.0 - n % 7 for n in range(50)]
     fill(postgres_store, CAPITAL, good)
-
-    class Off(dt.datetime):
-        @classmethod
-        def now(cls, tz: dt.tzinfo | None = None) -> Any:
-            return dt.datetime.now(tz) + off
-
-    monkeypatch.setattr("golive.models.base.dt", SimpleNamespace(**vars(dt) | {"datetime": Off}))
+    set_clock(monkeypatch, off)
     assert not regression.evaluate_policy(postgres_store, *CAPITAL).tripped
     fill(postgres_store, CAPITAL, bad, start=utc_now() - off, gap_s=0.001)
     assert regression.evaluate_policy(postgres_store, *CAPITAL).tripped
@@ -62,6 +68,21 @@ def test_an_evaluator_whose_clock_is_wrong_sees_the_fall_and_no_silence_and_a_re
     regression.rearm(postgres_store, *CAPITAL, actor="ops", reason="mended")
     fill(postgres_store, CAPITAL, bad, start=utc_now() - off, gap_s=0.001)
     assert regression.evaluate_policy(postgres_store, *CAPITAL).tripped
+
+
+@pytest.mark.parametrize("off", [dt.timedelta(hours=1), dt.timedelta(hours=-1)], ids=["ahead", "behind"])
+def test_a_service_whose_clock_is_wrong_hears_the_silence_since_it_is_up_and_none_before(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch, off: dt.timedelta
+) -> None:
+    ahead = off > dt.timedelta()
+    enable(postgres_store, CAPITAL, trip_when_blind=True, blind_after_s=0.001 if ahead else 60.0)
+    fill(postgres_store, CAPITAL, [100.0] * 250, start=utc_now() - dt.timedelta(minutes=30))
+    set_clock(monkeypatch, off)
+    with serving(postgres_store, evaluate_interval_s=0.1):
+        wait_until(lambda: standing(postgres_store, CAPITAL).last_checked_at is not None)
+        checked = standing(postgres_store, CAPITAL).last_checked_at
+        wait_until(lambda: standing(postgres_store, CAPITAL).last_checked_at != checked)
+    assert standing(postgres_store, CAPITAL).triggered == ahead
 
 
 def test_ids_rise_while_the_clock_steps_back_and_forth(monkeypatch: pytest.MonkeyPatch) -> None:
