@@ -5,10 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
-from golive import database, go_live, regression
+from golive import database, go_live, governance, regression
 from golive.ids import IdGenerator
+from golive.maintenance.maintaining import maintain
 from golive.models.base import utc_now
 from golive.risk import RiskDenied, risk_reserve_or_raise
 from tests.faults import promises
@@ -83,6 +84,16 @@ def test_a_service_whose_clock_is_wrong_hears_the_silence_since_it_is_up_and_non
         checked = standing(postgres_store, CAPITAL).last_checked_at
         wait_until(lambda: standing(postgres_store, CAPITAL).last_checked_at != checked)
     assert standing(postgres_store, CAPITAL).triggered == ahead
+
+
+def test_maintenance_on_a_machine_whose_clock_is_ahead_deletes_nothing_too_early(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(postgres_store, ("DEAL", "made"), [True] * 10, start=utc_now() - dt.timedelta(days=1))
+    set_clock(monkeypatch, dt.timedelta(days=400))
+    maintain(database.normalise_url(postgres_store), retention_days=30)
+    with governance.reading(postgres_store) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM kpi_event")) == 10
 
 
 def test_ids_rise_while_the_clock_steps_back_and_forth(monkeypatch: pytest.MonkeyPatch) -> None:
