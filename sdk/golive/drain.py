@@ -198,7 +198,8 @@ class Drain:
             batch = self._spool.folder.read(BATCH_EVENTS)
             if batch is None:
                 self._oldest_ns = None
-                self._miss(appended - self._delivered)
+                if self._spool.folder.path.exists():  # else they are restored, or lost, with it
+                    self._miss(appended - self._delivered)
                 return False
             if not self._deliver(self._spool.folder, batch):
                 return None

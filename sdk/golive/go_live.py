@@ -124,6 +124,8 @@ def change_in(
     except (SQLAlchemyError, SchemaError):
         if not flags.get("kill_switch_engaged") or connection.invalidated:
             raise  # without its connection nothing can be engaged
+        if read_from(connection).version != after.version:
+            raise  # SQLite undid it by itself, as after some errors of a disk
         # A damaged trail must not keep production running; the runbook has its blocker for it anyway.
         _log.exception(
             "%s engages the kill switch, which the audit trail cannot take: %s", ascii(actor), ascii(reason)

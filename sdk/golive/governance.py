@@ -42,6 +42,8 @@ __all__ = [
 ACTOR_MAX: Final = 128
 REASON_MAX: Final = 2000
 
+_IDLE_MAX_MS: Final = 2**31 - 1
+"""PostgreSQL takes no more."""
 _NOW: Final = func.statement_timestamp(type_=UtcDateTime)
 
 Lane = Literal["common", "switch", "events", "decisions"]
@@ -149,7 +151,7 @@ def bound_idleness(connection: Connection) -> None:
     A client that was stopped, or whose network is cut, would keep its locks from everybody for hours: it
     cannot end its connection by itself, and the server does not see that it is gone.
     """
-    wait_ms = math.ceil(settings.database_deadline_from_environment() * 1000)
+    wait_ms = min(math.ceil(settings.database_deadline_from_environment() * 1000), _IDLE_MAX_MS)
     # Of this transaction alone: behind a pooler the connection is others' afterwards.
     connection.execute(select(func.set_config("idle_in_transaction_session_timeout", str(wait_ms), True)))
 

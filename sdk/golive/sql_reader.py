@@ -139,7 +139,8 @@ class SqlReader:
             if domain is not None:
                 query = query.where(_row.domain == domain)
             with self._by_pages():
-                yield from self._connection.execute(query, given).all()
+                found = self._connection.execute(query, given).all()
+            yield from found
             return
         # It would read all of the index at once, where this skips from stream to stream.
         query = query.where(_row.domain == bindparam("domain"), _row.metric == bindparam("metric"))

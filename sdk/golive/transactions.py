@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 from sqlalchemy.orm.session import SessionTransactionState
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from golive import names
 from golive.errors import InvalidEvent
@@ -28,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 _HELD = "golive.held"
 _CHANGES = "golive.changes"
+_SHARING = (StaticPool, SingletonThreadPool)
+"""Pools whose connections several sessions have at once, as those to a database in memory."""
 _AT_COMMIT = 0
 """The level of events that the commit under way decides on; no object has this id()."""
 
@@ -268,9 +271,10 @@ def _wrote(connection: Connection, changes_before: int | None) -> bool:
     try:
         if connection.dialect.name == "sqlite":
             driver: Any = connection.connection.driver_connection
-            if changes_before is None:
-                return bool(driver.in_transaction)
-            return bool(driver.total_changes > changes_before)
+            shared = isinstance(connection.engine.pool, _SHARING)
+            if (shared or changes_before is None) and not driver.in_transaction:
+                return False  # what another session changed on this connection was committed
+            return changes_before is None or bool(driver.total_changes > changes_before)
         if connection.dialect.name == "postgresql":
             cursor = connection.connection.cursor()
             try:

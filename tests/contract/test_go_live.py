@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from golive import audit, database, go_live, governance
@@ -64,6 +64,24 @@ def test_the_kill_switch_needs_neither_runbook_nor_row(store: str) -> None:
     assert go_live.read(store) == go_live.State(False, False, None, None, 0, None)
     assert go_live.engage_kill_switch(store, actor="ops", reason="now").kill_switch_engaged
     assert go_live.read(store).kill_switch_engaged
+
+
+def test_a_deadline_of_months_keeps_nobody_from_the_kill_switch(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOLIVE_DATABASE_DEADLINE_SECONDS", "10000000")
+    assert go_live.engage_kill_switch(store, actor="ops", reason="now").kill_switch_engaged
+
+
+def test_a_kill_switch_whose_transaction_sqlite_undid_is_not_said_to_be_engaged(sqlite_store: str) -> None:
+    with governance.acting(sqlite_store) as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER disk_full BEFORE INSERT ON governance_audit "
+            "BEGIN SELECT RAISE(ROLLBACK, 'as some errors of a disk do'); END"
+        )
+    with pytest.raises(SQLAlchemyError):
+        go_live.engage_kill_switch(sqlite_store, actor="ops", reason="offers doubled")
+    assert not go_live.read(sqlite_store).kill_switch_engaged
 
 
 @pytest.mark.parametrize(

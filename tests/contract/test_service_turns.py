@@ -1,5 +1,6 @@
 """More events than the service can take: it says at once when to come again, and loses nothing it took."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from golive import ingest
 from golive.api import create_app
 from golive.api.otlp.bodies import PROTOBUF
+from golive.api.problems import Problem
 from golive.api.turns import Turns
 from golive.settings import ServiceSettings
 from tests.support.otlp import encoded, events, post, record, status_of
@@ -92,6 +94,38 @@ def test_who_waits_too_long_for_its_turn_is_told_to_come_again(
         assert sent.result().status_code == 200
         assert post(client, PROTOBUF, second).status_code == 200
         assert len(events(client)) == 2
+
+
+def test_a_request_that_is_cancelled_gives_back_its_room_at_once_and_its_turn_once_its_work_is_done() -> None:
+    begun, finish = threading.Semaphore(0), threading.Event()
+
+    def work() -> None:
+        begun.release()
+        assert finish.wait(5)
+
+    async def several() -> None:
+        turns = Turns(1, under_way=3, wait_s=0.1)
+
+        async def request() -> None:
+            with turns.taken_on():
+                await turns.run(work)
+
+        working = asyncio.create_task(request())
+        assert await asyncio.to_thread(begun.acquire, timeout=20)
+        waiting = asyncio.create_task(request())
+        await asyncio.sleep(0)
+        assert turns.room == 1
+        for each in (working, waiting):
+            each.cancel()
+        await asyncio.wait([working, waiting])
+        assert turns.room == 3
+        with pytest.raises(Problem):  # the thread works on
+            await request()
+        assert not begun.acquire(blocking=False)
+        finish.set()
+        await request()
+
+    asyncio.run(several())
 
 
 def refused_text(answer: httpx.Response) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
+from sqlalchemy.pool import StaticPool
 
 from golive import pipeline
 from golive.account import Account
@@ -357,6 +358,20 @@ def test_an_in_memory_session_works_as_any_other_database(golive: Golive) -> Non
         db.rollback()
     engine.dispose()
     assert golive.metrics() == ["committed"]
+
+
+def test_what_another_session_wrote_on_the_connection_they_share_discards_nothing(golive: Golive) -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE deal (id INTEGER PRIMARY KEY)"))
+    with Session(engine) as reading:
+        reading.execute(text("SELECT * FROM deal")).all()
+        kpi_success(reading, "DEAL", "looked_at")
+        with Session(engine) as writing:
+            writing.execute(text("INSERT INTO deal VALUES (1)"))
+            writing.commit()
+    engine.dispose()
+    assert golive.metrics() == ["looked_at"]
 
 
 def test_both_paths_store_the_same(golive: Golive) -> None:

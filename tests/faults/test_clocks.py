@@ -6,18 +6,31 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
-from golive import database, go_live, regression
+from golive import database, go_live, governance, regression
 from golive.api.limits import Limits
 from golive.api.problems import Problem
 from golive.ids import IdGenerator
+from golive.maintenance.maintaining import maintain
 from golive.models.base import utc_now
 from golive.risk import RiskDenied, risk_reserve_or_raise
 from golive.settings import ServiceSettings
 from tests.faults import promises
 from tests.support.risk import change, used
-from tests.support.wires import CAPITAL, enable, fill
+from tests.support.service import serving, wait_until
+from tests.support.wires import CAPITAL, enable, fill, standing
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, off: dt.timedelta) -> None:
+    """Have this process's clock be so far off."""
+
+    class Off(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Any:
+            return dt.datetime.now(tz) + off
+
+    monkeypatch.setattr("golive.models.base.dt", SimpleNamespace(**vars(dt) | {"datetime": Off}))
 
 
 @pytest.mark.parametrize(
@@ -52,13 +65,7 @@ def test_an_evaluator_whose_clock_is_wrong_sees_the_fall_and_no_silence_and_a_re
     enable(postgres_store, CAPITAL, trip_when_blind=True)
     good, bad = [100.0 + n % 7 for n in range(250)], [-50.0 - n % 7 for n in range(50)]
     fill(postgres_store, CAPITAL, good)
-
-    class Off(dt.datetime):
-        @classmethod
-        def now(cls, tz: dt.tzinfo | None = None) -> Any:
-            return dt.datetime.now(tz) + off
-
-    monkeypatch.setattr("golive.models.base.dt", SimpleNamespace(**vars(dt) | {"datetime": Off}))
+    set_clock(monkeypatch, off)
     assert not regression.evaluate_policy(postgres_store, *CAPITAL).tripped
     fill(postgres_store, CAPITAL, bad, start=utc_now() - off, gap_s=0.001)
     assert regression.evaluate_policy(postgres_store, *CAPITAL).tripped
@@ -81,6 +88,31 @@ def test_a_client_at_its_limit_waits_a_minute_and_not_an_hour_where_the_clock_is
     with pytest.raises(Problem) as refused:
         limits.admit("ops")
     assert int((refused.value.headers or {})["Retry-After"]) <= 61
+
+
+@pytest.mark.parametrize("off", [dt.timedelta(hours=1), dt.timedelta(hours=-1)], ids=["ahead", "behind"])
+def test_a_service_whose_clock_is_wrong_hears_the_silence_since_it_is_up_and_none_before(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch, off: dt.timedelta
+) -> None:
+    ahead = off > dt.timedelta()
+    enable(postgres_store, CAPITAL, trip_when_blind=True, blind_after_s=0.001 if ahead else 60.0)
+    fill(postgres_store, CAPITAL, [100.0] * 250, start=utc_now() - dt.timedelta(minutes=30))
+    set_clock(monkeypatch, off)
+    with serving(postgres_store, evaluate_interval_s=0.1):
+        wait_until(lambda: standing(postgres_store, CAPITAL).last_checked_at is not None)
+        checked = standing(postgres_store, CAPITAL).last_checked_at
+        wait_until(lambda: standing(postgres_store, CAPITAL).last_checked_at != checked)
+    assert standing(postgres_store, CAPITAL).triggered == ahead
+
+
+def test_maintenance_on_a_machine_whose_clock_is_ahead_deletes_nothing_too_early(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(postgres_store, ("DEAL", "made"), [True] * 10, start=utc_now() - dt.timedelta(days=1))
+    set_clock(monkeypatch, dt.timedelta(days=400))
+    maintain(database.normalise_url(postgres_store), retention_days=30)
+    with governance.reading(postgres_store) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM kpi_event")) == 10
 
 
 def test_ids_rise_while_the_clock_steps_back_and_forth(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What a file system can do to a spool beside losing bytes: nothing of it holds up the events of others (E4)."""
 
 import errno
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from golive.account import Account
 from golive.events import KpiEvent, to_json
 from golive.kpi import kpi_success
 from golive.shared_account import SharedAccount
-from golive.spool import Spool, orphans
+from golive.spool import Spool, SpoolFolder, orphans
 from tests.contract.conftest import account as account
 from tests.faults import promises
 from tests.faults.machine import Machine
@@ -127,6 +128,29 @@ def test_a_running_process_waits_for_no_line_that_is_none_any_more(
     live = [row.correlation_id for row in running.rows() if row.domain == "LIVE"]
     assert live == (["0", "3"] if damage == b"lost its end" else ["0", "1", "2", "3"])
     assert set(pipeline.account().discarded) == {"corrupt"}
+
+
+def test_events_whose_folder_vanishes_while_it_is_read_are_delivered_and_not_discarded(
+    running: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.configure(running.database_url, spool_dir=running.spool)
+    assert pipeline.flush(5)
+    current = pipeline.current()
+    assert current is not None
+    read, vanished = SpoolFolder.read, iter([True])
+
+    def vanish_and_read(folder: SpoolFolder, max_lines: int) -> Any:
+        if folder is current._spool.folder and folder.segments() and next(vanished, False):
+            shutil.rmtree(folder.path)
+        return read(folder, max_lines)
+
+    with current.drain.quiescent:
+        for _ in range(3):
+            kpi_success(None, "LIVE", "made")
+        monkeypatch.setattr(SpoolFolder, "read", vanish_and_read)
+    wait_until(lambda: pipeline.flush(1))
+    assert [row.metric for row in running.rows() if row.domain == "LIVE"] == ["made"] * 3
+    assert pipeline.account().discarded == {}
 
 
 def test_what_a_killed_process_had_not_counted_is_counted_once_the_disk_has_room_for_it(

@@ -6,13 +6,14 @@ import functools
 import importlib.metadata
 import logging
 import math
+import time
 from collections.abc import AsyncIterator
 
 import anyio
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
-from golive import audit, pipeline, readers, regression
+from golive import audit, governance, pipeline, readers, regression
 from golive.api import page, problems
 from golive.api.control import Control, build_control
 from golive.api.hardening import HardeningMiddleware
@@ -109,18 +110,22 @@ def _verify_unless_done(control: Control) -> None:
 
 async def _evaluate_tripwires(control: Control) -> None:
     """Evaluate the enabled tripwires once an interval, but those another process has."""
-    up_since = utc_now()
+    began = time.monotonic()
     own = anyio.CapacityLimiter(1)  # no request, however slow, keeps a trip waiting
-    evaluate = functools.partial(_evaluate_due, control, up_since)
+    evaluate = functools.partial(_evaluate_due, control, began)
     while True:
         await anyio.to_thread.run_sync(evaluate, abandon_on_cancel=True, limiter=own)
         await anyio.sleep(control.settings.evaluate_interval_s)
 
 
-def _evaluate_due(control: Control, up_since: dt.datetime) -> None:
+def _evaluate_due(control: Control, began: float) -> None:
     half = control.settings.evaluate_interval_s / 2
     try:
-        evaluated = regression.evaluate_all(control.engine, up_since=up_since, older_than_s=half)
+        with governance.reading(control.engine) as connection:
+            now = governance.now_of(connection)
+        # By the database's clock as well: this machine's may be wrong, or may have been set meanwhile.
+        up_since = now - dt.timedelta(seconds=time.monotonic() - began)
+        evaluated = regression.evaluate_all(control.engine, now=now, up_since=up_since, older_than_s=half)
     except Exception as error:  # a row that cannot be read must not end the schedule, and the service with it
         _log.warning("the tripwires could not be evaluated: %s", type(error).__name__)
         return

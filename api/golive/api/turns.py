@@ -4,6 +4,7 @@ What is more than that is told at once to come again, instead of being kept wait
 waits takes memory, and a sender that has given up sends the same again.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -63,6 +64,10 @@ class Turns:
                 await self._turns.acquire()
         except TimeoutError:
             raise busy() from None
+        # Apart from the request, which may be cancelled: its thread works on, and keeps the turn.
+        return await asyncio.shield(asyncio.ensure_future(self._in_turn(work)))
+
+    async def _in_turn(self, work: Callable[[], T]) -> T:
         try:
             return await anyio.to_thread.run_sync(work, limiter=self._threads)
         finally:

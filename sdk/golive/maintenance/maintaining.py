@@ -5,12 +5,11 @@ from typing import NamedTuple
 
 from sqlalchemy import URL, Engine
 
-from golive import database
+from golive import database, governance
 from golive.errors import ConfigurationError
 from golive.maintenance import dropping, growing, partitions
 from golive.maintenance.retention import Retention, retention
 from golive.maintenance.rows import delete_old
-from golive.models.base import utc_now
 
 
 class Maintained(NamedTuple):
@@ -52,7 +51,7 @@ def maintain(
         retention_days: For how many days events are kept; for ever if None.
         partition: Make a plain table a partitioned one; on PostgreSQL.
         dry_run: Change nothing.
-        now: What time it is; the clock's by default.
+        now: What time it is; by default the database's time, for a clock that is ahead would delete too much.
 
     Raises:
         InvalidArgument: There is no such retention.
@@ -62,11 +61,11 @@ def maintain(
             what is in the way.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be used.
     """
-    now = now or utc_now()
     engine = database.create_store_engine(url)
     try:
         with engine.begin() as connection:
             database.check_schema(connection)
+            now = now or governance.now_of(connection)
             may_go = None if retention_days is None else retention(connection, retention_days, now)
         if engine.dialect.name == "postgresql":
             # What the catalogue says is asked anew once the table is locked.
