@@ -66,19 +66,23 @@ _GONE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3
 _one_migration = threading.Lock()
 
 
-def create_store_engine(url: URL, *, deadline_s: float | None = None, autocommit: bool = False) -> Engine:
+def create_store_engine(
+    url: URL, *, deadline_s: float | None = None, use_s: float | None = None, autocommit: bool = False
+) -> Engine:
     """Return an engine for the store, of few connections that any thread may use.
 
     Args:
         url: The store, as `normalise_url` returns it.
         deadline_s: If given, nothing waits longer for the database, in seconds: not to connect, not for a
             lock, not for an answer. A connection is cut that long after its checkout.
+        use_s: If given, a connection is cut that long after its checkout, in seconds, whatever else may wait.
         autocommit: On PostgreSQL, whether each statement is a transaction.
 
     Raises:
         ConfigurationError: The driver is not installed.
     """
     wait_s = _WAIT_S if deadline_s is None else deadline_s
+    use_s = deadline_s if use_s is None else use_s
     pool: dict[str, Any] = {"pool_size": 2, "max_overflow": 3, "pool_timeout": wait_s}
     if url.get_backend_name() == "sqlite":
         arguments = {"timeout": wait_s, "check_same_thread": False}
@@ -86,18 +90,18 @@ def create_store_engine(url: URL, *, deadline_s: float | None = None, autocommit
         event.listen(engine, "connect", _set_up_sqlite)
     else:
         try:
-            # With a deadline the watchdog tries the connection itself, for a ping can hang as well.
+            # Where its use is bounded the watchdog tries the connection itself, for a ping can hang as well.
             engine = create_engine(
                 url,
                 connect_args=_libpq_arguments(url, deadline_s),
-                pool_pre_ping=deadline_s is None,
+                pool_pre_ping=use_s is None,
                 isolation_level="AUTOCOMMIT" if autocommit else None,
                 **pool,
             )
         except ImportError as error:
             raise ConfigurationError("PostgreSQL needs its driver: pip install 'golive[postgres]'") from error
-    if deadline_s is not None:
-        bound_checkouts(engine, deadline_s)
+    if use_s is not None:
+        bound_checkouts(engine, use_s)
     return engine
 
 

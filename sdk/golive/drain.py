@@ -128,7 +128,7 @@ class Drain:
                         return False
                     self._progress.wait(min(remaining, IDLE_S))
                     self._wake.set()
-                return True
+                return not self._unreadable
             finally:
                 self._flushes -= 1
                 if not self._flushes and not self._stopping:
@@ -211,6 +211,7 @@ class Drain:
         self._delivered += events
         if events > 0:  # not, where a line has become two
             self._account.discard(events, names.DISCARD_CORRUPT)
+            _log.error("%d events of the spool %s have no line any more", events, self._spool.folder.path)
 
     def _leave_alone(self, orphan: SpoolFolder, error: OSError) -> None:
         """Deliver the others' events meanwhile, and read it a little later: it may have been the moment."""

@@ -170,14 +170,16 @@ def test_answers_of_several_workers_wait_for_no_acknowledgement() -> None:
         server = uvicorn.Server(uvicorn.Config(_hello, http=PromptConnection, log_level="error"))
         thread = threading.Thread(target=server.run, args=[[listening]])
         thread.start()
-        with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
-            wait_until(lambda: server.started)
-            assert client.get("/").text == "hello"
-            [connection] = server.server_state.connections
-            taken = connection.transport.get_extra_info("socket")
-            assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
-        server.should_exit = True
-        thread.join(20)
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
+                wait_until(lambda: server.started)
+                assert client.get("/").text == "hello"
+                [connection] = server.server_state.connections
+                taken = connection.transport.get_extra_info("socket")
+                assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+        finally:
+            server.should_exit = True
+            thread.join(20)
 
 
 async def _hello(scope: Any, _: Any, send: Any) -> None:

@@ -303,4 +303,4 @@ def _none(what: str, wrong: Iterable[Any]) -> None:
 
 
 def _few(found: Collection[Any]) -> str:
-    return ", ".join(map(str, sorted(found)[:FEW])) + (" …" if len(found) > FEW else "")
+    return ", ".join(sorted(map(str, found))[:FEW]) + (" …" if len(found) > FEW else "")

@@ -36,6 +36,8 @@ _RECHECK_S = 5.0
 _READ_ONLY_TRANSACTION = "25006"
 _UNIQUE_VIOLATION = "23505"
 _SQLITE_TAKEN = ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "SQLITE_CONSTRAINT_UNIQUE")
+_ANSWER_S = 60.0
+"""How long a store that has taken a batch may keep silent; then the batch is tried again."""
 _ASKING_S = 2.0
 _MAX_PROBES = 64
 _MAX_RACES = 20
@@ -56,7 +58,7 @@ class SqlLogRecordExporter(LogRecordExporter):
 
     def __init__(self, database_url: str | URL) -> None:
         self._url = database.normalise_url(database_url)
-        self._engine: Engine = database.create_store_engine(self._url)
+        self._engine: Engine = database.create_store_engine(self._url, use_s=_ANSWER_S)
         self._asking: Engine | None = None
         self._rows: SqliteRows | PostgresRows | None = None
         self._opening = threading.Lock()
