@@ -106,6 +106,8 @@ def _is_proven(connection: Any, record: Any) -> bool:
 
 
 def _try(connection: Any) -> None:
+    autocommit = connection.autocommit
+    connection.autocommit = True  # one way there and back, not three
     try:
         with connection.cursor() as cursor:
             # In milliseconds. Else a statement that waits for a lock is done for a client that has been cut.
@@ -113,7 +115,7 @@ def _try(connection: Any) -> None:
     except Exception as error:
         if getattr(error, "sqlstate", None) not in _NO_SUCH_SETTING:
             raise
-    connection.commit()
+    connection.autocommit = autocommit
 
 
 def _cut(connection: Any) -> None:
