@@ -41,6 +41,7 @@ def rows(tmp_path: Path) -> int:
     return found
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("policy", ["drop", "raise"])
 def test_events_a_full_spool_refused_are_told(
     policy: str, environment: dict[str, str], tmp_path: Path

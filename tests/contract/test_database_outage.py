@@ -13,6 +13,8 @@ from golive.production import production_gate
 from golive.runbook import build_runbook
 from tests.support.proxy import Mode, Proxy, proxied
 
+pytestmark = pytest.mark.faults
+
 DEADLINE_S = 0.5
 
 

@@ -235,6 +235,7 @@ def test_requests_are_bounded_per_credential(production: str) -> None:
         assert client.get("/livez").status_code == 200
 
 
+@pytest.mark.faults
 def test_while_the_store_is_away_a_known_token_still_reads_and_never_operates(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,7 +139,8 @@ def _events(chance: random.Random, now: dt.datetime, days: int) -> Iterator[dict
         for _ in range(a_day * days):
             age_days = chance.random() * days
             at = now - dt.timedelta(days=age_days)
-            if chance.random() > 0.55 + 0.45 * math.sin((at.hour - 5) / 24 * 2 * math.pi):
+            # A wave a day, by how long ago it was: the story is the same at every hour.
+            if chance.random() > 0.55 + 0.45 * math.sin((0.3 - age_days) * 2 * math.pi):
                 continue
             rate = lately if age_days < 0.9 else before
             success = None if value else chance.random() < rate
