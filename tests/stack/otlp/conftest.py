@@ -55,6 +55,8 @@ class Receiver:
             self.process.kill()
             self.process.communicate()
             self.process = None
+            # What it had no time to finish is no line, nor the beginning of the next one.
+            self.file.write_text("".join(f"{line}\n" for line in self._lines()))
 
     def endpoint(self, protocol: str) -> str:
         return f"http://127.0.0.1:{self.grpc_port if protocol == 'grpc' else self.http_port}"
@@ -68,13 +70,17 @@ class Receiver:
         }
         part, items = parts[signal]
         found = []
-        for line in self.file.read_text().splitlines() if self.file.exists() else ():
+        for line in self._lines():
             kind, request = json.loads(line, object_hook=_long)
             for resource in request[f"resource{part}"] if kind == signal else ():
                 about = _plain(resource["resource"])["attributes"]
                 for scope in resource[f"scope{part}"]:
                     found += [_plain(item) | {"resource": about} for item in scope[items]]
         return found
+
+    def _lines(self) -> list[str]:
+        text = self.file.read_text() if self.file.exists() else ""
+        return text.split("\n")[:-1]
 
 
 @pytest.fixture
