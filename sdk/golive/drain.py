@@ -215,11 +215,15 @@ class Drain:
 
     def _leave_alone(self, orphan: SpoolFolder, error: OSError) -> None:
         """Deliver the others' events meanwhile, and read it a little later: it may have been the moment."""
-        self._orphans.pop(orphan, None)
-        self._orphan_events = 0 if not self._orphans else self._orphan_events
+        self._let_go(orphan)
         self._unreadable[orphan] = time.monotonic() + UNREADABLE_S
         self._account.failed()
         _log.error("the spool %s cannot be read, and waits: %s", orphan.path, error)
+
+    def _let_go(self, orphan: SpoolFolder) -> None:
+        self._orphans.pop(orphan, None)
+        if not self._orphans:
+            self._orphan_events = 0
 
     def _end(self, orphan: SpoolFolder) -> None:
         """Let a dead process's spool go, all of it delivered, once its last transaction is decided."""
@@ -233,9 +237,8 @@ class Drain:
         if not self._retire(orphan):
             self._orphans[orphan] = time.monotonic() + ORPHANS_EVERY_S
             return
-        del self._orphans[orphan]
+        self._let_go(orphan)
         orphan.remove()
-        self._orphan_events = 0 if not self._orphans else self._orphan_events
         self._spool.measure()
 
     def _retire(self, orphan: SpoolFolder) -> bool:

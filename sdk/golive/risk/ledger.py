@@ -92,11 +92,14 @@ class Reading(NamedTuple):
 
 _LEDGER_COLUMNS: Final = tuple(getattr(_ledger, name) for name in Ledger._fields)
 _given: Final = bindparam("now", type_=UtcDateTime)
-_still_open = and_(_reservation.status == "open", _reservation.expires_at <= _given)
+
+
+def _overdue(at: ColumnElement[dt.datetime]) -> ColumnElement[bool]:
+    return and_(_reservation.status == "open", _reservation.expires_at <= at)
 
 
 def _of_engines(at: ColumnElement[dt.datetime]) -> Select[Any]:
-    due = exists().where(_reservation.status == "open", _reservation.expires_at <= at)
+    due = exists().where(_overdue(at))
     of_policy = and_(_ledger.engine == RiskPolicy.engine, _ledger.is_current)
     return (
         select(*POLICIES.columns, *_LEDGER_COLUMNS, at, due)
@@ -115,7 +118,7 @@ _OF_TWO: Final = {
 }
 _DUE_BY_ENGINE: Final = (
     select(_reservation.engine, func.sum(_reservation.amount))
-    .where(_still_open)
+    .where(_overdue(_given))
     .group_by(_reservation.engine)
 )
 
@@ -190,7 +193,7 @@ def expire(work: Work, now: dt.datetime) -> None:
         columns = (_reservation.id, _reservation.engine, _reservation.day, _reservation.amount)
         due = connection.execute(
             select(*columns, _reservation.correlation_id)
-            .where(_still_open)
+            .where(_overdue(_given))
             .order_by(_reservation.expires_at)
             .limit(_EXPIRED_AT_ONCE),
             {"now": now},
