@@ -5,12 +5,12 @@ the call returns, and its drain delivers to SQLite meanwhile.
 """
 
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from bench._rounds import Comparison, compare, per_call
-from opentelemetry import trace
+from bench._triple import raw_triple
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -26,7 +26,6 @@ from golive.otel_logs import (
     LogRecordExportResult,
     ReadableLogRecord,
     SdkLoggerProvider,
-    SeverityNumber,
 )
 
 CALLS = 1500
@@ -40,7 +39,6 @@ _ATTRIBUTES: dict[str, AnyValue] = {
     "golive.correlation_id": "deal_123",
     "golive.event_id": 912_705_600_848_992_871,
 }
-_LABELS = {"domain": "WHOLESALE", "metric": "offer_sent", "outcome": "success"}
 
 
 class NullSpans(SpanExporter):
@@ -68,29 +66,6 @@ def providers(sampler: Sampler) -> tuple[TracerProvider, MeterProvider, SdkLogge
     return tracer_provider, MeterProvider([InMemoryMetricReader()]), logger_provider
 
 
-def raw_triple(sampler: Sampler = ALWAYS_ON) -> Callable[[], None]:
-    """Return a call that makes a span, adds to a counter and emits a log record in the span's trace."""
-    tracer_provider, meter_provider, logger_provider = providers(sampler)
-    tracer = tracer_provider.get_tracer("raw")
-    counter = meter_provider.get_meter("raw").create_counter("kpi.events")
-    logger = logger_provider.get_logger("raw")
-
-    def emit() -> None:
-        span = tracer.start_span("kpi WHOLESALE.offer_sent", attributes=_ATTRIBUTES)
-        context = trace.set_span_in_context(span)
-        span.end()
-        counter.add(1, _LABELS)
-        logger.emit(
-            timestamp=time.time_ns(),
-            context=context,
-            severity_number=SeverityNumber.INFO,
-            event_name="kpi.event",
-            attributes=_ATTRIBUTES,
-        )
-
-    return emit
-
-
 def kpi_event() -> None:
     """Record the same by golive."""
     kpi_success(None, "WHOLESALE", "offer_sent", actor="broker", correlation_id="deal_123")
@@ -106,7 +81,7 @@ def measure(sampler: Sampler, folder: Path) -> Comparison:
         logger_provider=logger_provider,
         spool_dir=folder / "spool",
     )
-    triple = raw_triple()
+    triple = partial(raw_triple(*providers(ALWAYS_ON)), _ATTRIBUTES)
 
     def theirs() -> float:
         # The drain must not work off golive's round in the time of the other side's.

@@ -5,7 +5,6 @@ Every event says the same: domain, metric, outcome, actor and correlation id.
 
 import datetime as dt
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,30 +99,16 @@ def _golive(place: Place, url: str, given: tuple[Any, Any, Any]) -> Running:
 
 def opentelemetry(place: Place) -> Running:
     """The raw triple."""
-    from opentelemetry import trace
+    from bench._triple import raw_triple
 
-    from golive.otel_logs import SeverityNumber
-
-    traces, metrics, logs = providers(place.sink)
-    tracer, logger = traces.get_tracer("raw"), logs.get_logger("raw")
-    counter = metrics.get_meter("raw").create_counter("kpi.events")
+    made = providers(place.sink)
+    triple = raw_triple(*made)
 
     def call(correlation_id: str) -> None:
-        attributes = {**_ATTRIBUTES, CORRELATION_ID: correlation_id}
-        span = tracer.start_span("kpi WHOLESALE.offer_sent", attributes=attributes)
-        context = trace.set_span_in_context(span)
-        span.end()
-        counter.add(1, _LABELS)
-        logger.emit(
-            timestamp=time.time_ns(),
-            context=context,
-            severity_number=SeverityNumber.INFO,
-            event_name="kpi.event",
-            attributes=attributes,
-        )
+        triple({**_ATTRIBUTES, CORRELATION_ID: correlation_id})
 
     def flush() -> None:
-        for provider in (traces, metrics, logs):
+        for provider in made:
             provider.force_flush()
 
     return Running(call, flush)
