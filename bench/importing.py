@@ -21,8 +21,9 @@ _COLUMNS = "correlation_id, domain, metric, success, value, actor, created_at, d
 
 def main(server: PostgresServer, log: Path) -> list[str]:
     psql = shutil.which("psql")
-    if psql is None or not log.exists():
-        return [f"| import | not measured, for want of psql or {log.name} | | | | at least 0.5 |"]
+    if psql is None or not log.is_file():
+        missing = "psql" if psql is None else "an event log"
+        return [f"| `golive import` | not measured, for want of {missing} | | | | at least 0.5 |"]
     url = database.normalise_url(server.url())
     database.upgrade(url)
     engine = create_engine(url, isolation_level="AUTOCOMMIT")

@@ -15,7 +15,7 @@ from bench import emit, export, gate, importing, imports, otlp, page, risk, tran
 
 from tests.support.postgres import PostgresServer
 
-LOG = Path(os.environ.get("GOLIVE_EVENT_LOG", "../shared/data/loan-applications.csv.gz"))
+LOG = Path(os.environ.get("GOLIVE_EVENT_LOG", ""))
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from golive import database, governance
-from golive.exporters import clickhouse_schema
-from tests.support.places import Place, clickhouse_server, clickhouse_url, make_cluster, opened
+from tests.support.clickhouse import ClickHouseServer, embedded_url, make_cluster
+from tests.support.places import Place, opened
 from tests.support.postgres import PostgresServer, PostgresUnavailable
 
 
@@ -107,22 +107,21 @@ def clickhouse_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def clickhouse_store(clickhouse_folder: Path) -> str:
     """The URL of a ClickHouse database nobody has used; its tables are made at the first use."""
-    return clickhouse_url(clickhouse_folder)
+    return embedded_url(clickhouse_folder)
 
 
 @pytest.fixture(scope="session")
-def clickhouse_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Where ClickHouse's engine listens, in a process of its own; one for each test process."""
-    with clickhouse_server(tmp_path_factory.mktemp("clickhouse_server")) as port:
-        yield port
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """ClickHouse's engine in a process of its own, one for each test process. A test that ends it must start it again."""
+    server = ClickHouseServer(tmp_path_factory.mktemp("clickhouse_server"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture
-def server_store(clickhouse_port: int) -> str:
+def server_store(clickhouse_server: ClickHouseServer) -> str:
     """The URL of a ClickHouse database with golive's tables, reached over HTTP."""
-    url = f"clickhousedb://127.0.0.1:{clickhouse_port}/test_{uuid.uuid4().hex[:12]}"
-    clickhouse_schema.upgrade(database.normalise_events_url(url))
-    return url
+    return clickhouse_server.new_store()
 
 
 @pytest.fixture

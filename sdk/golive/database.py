@@ -42,6 +42,7 @@ __all__ = [
     "normalise_url",
     "same_database",
     "shown_url",
+    "sqlite_in_transaction",
     "store_key",
     "upgrade",
 ]
@@ -171,6 +172,12 @@ def migrating(url: URL) -> Iterator[Connection]:
             connection.commit()
     finally:
         engine.dispose()
+
+
+def sqlite_in_transaction(connection: Connection) -> bool:
+    """Return whether SQLite has a transaction open; SQLAlchemy's begins earlier, before the first write."""
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.in_transaction)
 
 
 def _libpq_arguments(url: URL, deadline_s: float | None) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction
 
-from golive import _prepared, governance
+from golive import _prepared, database, governance
 from golive.errors import InvalidArgument
 from golive.models.base import EXACT, Json, Money, UtcDateTime
 
@@ -162,7 +162,7 @@ def joined(db: object) -> Iterator[Work]:
                 connection.commit()
             return
         connection = session.connection()
-        if connection.dialect.name == "sqlite" and not _in_transaction(connection):
+        if connection.dialect.name == "sqlite" and not database.sqlite_in_transaction(connection):
             # At once: a savepoint that comes first would be a transaction, and its release the commit.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield Work(connection, own=False)
@@ -219,14 +219,9 @@ def _session_of(db: object) -> Session | None:
 
 def _may_hold_locks(connection: Connection) -> bool:
     if connection.dialect.name == "sqlite":
-        return _in_transaction(connection)
+        return database.sqlite_in_transaction(connection)
     # Any row it has locked, the application's too: who waits for that one may have the ledgers.
     return bool(connection.scalar(text("SELECT txid_current_if_assigned() IS NOT NULL")))
-
-
-def _in_transaction(connection: Connection) -> bool:
-    driver: Any = connection.connection.driver_connection
-    return bool(driver.in_transaction)
 
 
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:

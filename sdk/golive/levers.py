@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from golive import governance
 from golive.heimdall import Standing, standings
-from golive.models.base import utc_now
 from golive.regression import Wire, wires
 from golive.risk import Book, books
 
@@ -26,6 +25,5 @@ def read(db: object = None) -> Levers:
         sqlalchemy.exc.SQLAlchemyError: The database cannot be read within the deadline.
     """
     with governance.snapshot(db) as connection:
-        return Levers(
-            books(connection, utc_now()), standings(connection, utc_now().date()), wires(connection)
-        )
+        now = governance.now_of(connection)
+        return Levers(books(connection, now), standings(connection, now.date()), wires(connection))

@@ -113,7 +113,6 @@ def golive(store: Any, tmp_path: Path, account: Account) -> Iterator[Golive]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("golive.risk.guard.utc_now", made)
     monkeypatch.setattr("golive.risk.guard._own_time", made)
     return made
 

@@ -41,7 +41,7 @@ def business(store: str) -> Iterator[Engine]:
 
 
 def at(monkeypatch: pytest.MonkeyPatch, now: dt.datetime) -> None:
-    monkeypatch.setattr("golive.heimdall.charter.utc_now", lambda: now)
+    monkeypatch.setattr("golive.governance.now_of", lambda _: now)
 
 
 def change(url: str, **changes: Any) -> HeimdallPolicyView:

@@ -103,7 +103,6 @@ class Guard(RuleBasedStateMachine):
         self.engine = governance.engine_for(self.url)
         self.now = dt.datetime(2026, 3, 28, 12, tzinfo=dt.UTC)
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr("golive.risk.guard.utc_now", lambda: self.now)
         self.patch.setattr("golive.risk.guard._own_time", lambda: self.now)
         self.left: int | None = None
         event.listen(self.engine, "before_cursor_execute", self.strike)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import URL, text
 
 from golive import database, host_account
+from golive.exporters._clickhouse import connect
 
 PROGRAMS = Path(__file__).parent.parent / "support" / "programs"
 
@@ -30,11 +31,19 @@ class Stored(NamedTuple):
 
 @dataclass
 class Machine:
-    """Programs started here share one spool folder and one event store, and nothing with other tests."""
+    """Programs started here share one spool folder and one event store, and nothing with other tests.
+
+    Attributes:
+        folder: Where it keeps all it has.
+        database_url: The database, of the levers, and of the events too without an `events_url`.
+        settings: Environment variables that all of its programs have.
+        events_url: ClickHouse, if the events are there.
+    """
 
     folder: Path
     database_url: str
     settings: dict[str, str] = field(default_factory=dict)
+    events_url: str | None = None
 
     @property
     def spool(self) -> Path:
@@ -46,6 +55,8 @@ class Machine:
             for name, value in os.environ.items()
             if not name.startswith(("GOLIVE_", "OTEL_", "COV_"))
         }
+        if self.events_url is not None:
+            inherited["GOLIVE_EVENTS_URL"] = self.events_url
         return inherited | {
             "DATABASE_URL": self.database_url,
             "GOLIVE_SPOOL_DIR": str(self.spool),
@@ -101,7 +112,7 @@ class Machine:
 
     def rows(self) -> list[Stored]:
         """Return every row, in the order of ids."""
-        rows = self._ask(f"SELECT {', '.join(Stored._fields)} FROM kpi_event ORDER BY id")
+        rows = self._ask(f"SELECT {', '.join(Stored._fields)} FROM {{events}} ORDER BY id")
         return [Stored(row[0], row[1], row[2], _boolean(row[3]), row[4], str(row[5])) for row in rows]
 
     def correlation_ids(self) -> list[str]:
@@ -110,8 +121,7 @@ class Machine:
 
     def store_folder(self) -> Path:
         """Return the folder of this store's spools."""
-        key = database.store_key(database.normalise_url(self.database_url))
-        return self.spool / key
+        return self.spool / database.store_key(self._store())
 
     def left_behind(self) -> list[str]:
         """Return what is in the spool folder, but for the account of ended processes.
@@ -132,14 +142,26 @@ class Machine:
 
     def written(self) -> Counter[tuple[str, str]]:
         """Return how many rows of each metric there are."""
-        statement = "SELECT domain, metric, count(*) FROM kpi_event GROUP BY domain, metric"
+        statement = "SELECT domain, metric, count(*) FROM {events} GROUP BY domain, metric"
         return Counter({(row[0], row[1]): row[2] for row in self._ask(statement)})
 
+    def _store(self) -> URL:
+        if self.events_url is not None:
+            return database.normalise_events_url(self.events_url)
+        return database.normalise_url(self.database_url)
+
     def _ask(self, statement: str) -> Sequence[Any]:
-        engine = database.create_store_engine(database.normalise_url(self.database_url))
+        if self.events_url is not None:
+            client = connect(self._store(), 20.0, {})
+            try:
+                # FINAL: an event's copies that are not merged yet are one row.
+                return client.query(statement.format(events="kpi_event FINAL")).result_rows
+            finally:
+                client.close()
+        engine = database.create_store_engine(self._store())
         try:
             with engine.connect() as connection:
-                return connection.execute(text(statement)).all()
+                return connection.execute(text(statement.format(events="kpi_event"))).all()
         finally:
             engine.dispose()
 

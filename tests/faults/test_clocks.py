@@ -6,15 +6,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 
 from golive import database, go_live, governance, regression
 from golive.api.limits import Limits
 from golive.api.problems import Problem
+from golive.errors import NotEligible
+from golive.heimdall import (
+    heimdall_recommend,
+    heimdall_require_prod_eligible,
+    heimdall_sandbox_trial,
+    upsert_policy,
+)
 from golive.ids import IdGenerator
 from golive.maintenance.maintaining import maintain
+from golive.models import RiskEvent
 from golive.models.base import utc_now
-from golive.risk import RiskDenied, risk_reserve_or_raise
+from golive.risk import RiskDenied, risk_refund, risk_reserve_or_raise, risk_settle
 from golive.settings import ServiceSettings
 from tests.faults import promises
 from tests.support.risk import change, used
@@ -42,20 +50,45 @@ def test_a_booker_whose_clock_is_wrong_frees_nothing_and_begins_no_day(
     change(postgres_store, "WHOLESALE", enabled=True, max_open_risk=500)
     first = risk_reserve_or_raise(postgres_store, "WHOLESALE", 500)
     with monkeypatch.context() as wrong:
-        for module in ("guard", "ledger", "reservations"):
+        for module in ("ledger", "reservations"):
             wrong.setattr(f"golive.risk.{module}.utc_now", lambda: utc_now() + off)
         with pytest.raises(RiskDenied, match="max_open_risk"):
             risk_reserve_or_raise(postgres_store, "WHOLESALE", 1)
         change(postgres_store, "WHOLESALE", max_open_risk=501)
         second = risk_reserve_or_raise(postgres_store, "WHOLESALE", 1)
+        risk_settle(postgres_store, "WHOLESALE", 1, 1, reservation_id=second.id)
+        risk_refund(postgres_store, second.id, 1)
     assert second.day == first.day
     assert second.expires_at is not None
     assert dt.timedelta() < second.expires_at - utc_now() <= dt.timedelta(hours=1)
-    assert used(postgres_store, "WHOLESALE", utc_now())["open_risk_reserved"] == 501
+    assert used(postgres_store, "WHOLESALE", utc_now())["open_risk_reserved"] == 500
     engine = create_engine(database.normalise_url(postgres_store))
+    with engine.connect() as connection:
+        booked = connection.scalars(select(RiskEvent.created_at)).all()
+    assert all(abs(at - utc_now()) < dt.timedelta(minutes=1) for at in booked)
     promises.ledgers_are_the_sum_of_their_events(engine)
     promises.no_cap_is_exceeded(engine)
     engine.dispose()
+
+
+@pytest.mark.parametrize("off", [dt.timedelta(days=40), dt.timedelta(days=-40)], ids=["ahead", "behind"])
+def test_a_process_whose_clock_is_wrong_neither_hides_todays_trials_nor_goes_by_old_ones(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch, off: dt.timedelta
+) -> None:
+    policy: dict[str, Any] = {"min_confidence_prod": 0.0, "min_sandbox_trials": 2, "min_sandbox_success_rate": 0.9}
+    upsert_policy(
+        postgres_store, domain="BUYER_MATCH", prod_use_enabled=True, actor="ops", reason="trial", **policy
+    )
+    set_clock(monkeypatch, off)
+    for _ in range(2):
+        heimdall_sandbox_trial(postgres_store, "BUYER_MATCH", success=True, confidence=0.9)
+    monkeypatch.undo()
+    made = heimdall_recommend(postgres_store, "BUYER_MATCH", 0.9, {"buyer": 17})
+    assert made.prod_eligible
+    heimdall_sandbox_trial(postgres_store, "BUYER_MATCH", success=False, confidence=0.9)
+    set_clock(monkeypatch, off)
+    with pytest.raises(NotEligible):
+        heimdall_require_prod_eligible(postgres_store, made.id)
 
 
 @pytest.mark.parametrize("off", [dt.timedelta(hours=1), dt.timedelta(hours=-1)], ids=["ahead", "behind"])

@@ -1,22 +1,15 @@
 """A place where events may be kept, SQLite, PostgreSQL or ClickHouse, and events to put there and take out."""
 
 import datetime as dt
-import re
-import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
-import pytest
 from sqlalchemy import URL, create_engine, text
 
 from golive import database, otel_logs, readers
 from golive.events import KpiEvent
-from golive.exporters import clickhouse_reader, clickhouse_schema
+from golive.exporters import clickhouse_reader
 from golive.exporters._clickhouse import connect
 from golive.otel_logs import LogRecordExportResult
 from golive.reader import Cursor, Event, EventFilter, EventReader
@@ -81,48 +74,6 @@ def opened(url: str | URL) -> Iterator[Place]:
         yield place
     finally:
         place.exporter.shutdown()
-
-
-_MISSING = "NOT TESTED, for chdb is not installed: make .venv/.clickhouse"
-_SERVER = Path(__file__).parent / "programs" / "clickhouse_server.py"
-
-_CLUSTER = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><main><shard>
-<internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>9000</port></replica>
-</shard></main></remote_servers></clickhouse>"""
-"""A cluster of this process alone, which the engine asks directly and not over the network."""
-
-
-def clickhouse_url(folder: Path) -> str:
-    """Return the URL of a database nobody has used, in the engine within this process."""
-    pytest.importorskip("chdb", reason=_MISSING)
-    configuration = folder / "configuration.xml"
-    configuration.write_text(_CLUSTER)
-    path = quote(f"file:{folder / 'data'}?config-file={configuration}")
-    return f"clickhousedb:///test_{uuid.uuid4().hex[:12]}?interface=chdb&path={path}"
-
-
-@contextmanager
-def clickhouse_server(folder: Path) -> Iterator[int]:
-    """Run ClickHouse's engine in a process of its own, and give the port it answers HTTP on."""
-    pytest.importorskip("chdb", reason=_MISSING)
-    command = [sys.executable, str(_SERVER), str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        yield int(server.stdout.readline())
-        assert server.stdin is not None
-        server.stdin.close()
-
-
-def make_cluster(url: str) -> None:
-    """Make the tables of a cluster, but for what needs a Keeper: replicas, and statements for all servers."""
-    parsed = database.normalise_events_url(url)
-    client = connect(parsed, 20.0, {}, database="default")
-    for statement in clickhouse_schema.statements(parsed.database or "", "main"):
-        alone = re.sub(
-            r"Replicated(ReplacingMergeTree)\(.*\)", r"\1", statement.replace(" ON CLUSTER `main`", "")
-        )
-        client.command(alone)
-    client.close()
 
 
 def event(event_id: int, seconds: float = 0.0, **more: Any) -> KpiEvent:

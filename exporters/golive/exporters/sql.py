@@ -103,13 +103,13 @@ class SqlLogRecordExporter(LogRecordExporter):
         """
         if self._rows is None and time.monotonic() < self._recheck_at:
             return False
-        begun = connection.dialect.name == "sqlite" and _in_transaction(connection)
+        begun = connection.dialect.name == "sqlite" and database.sqlite_in_transaction(connection)
         try:
             if connection.dialect.name == "sqlite" and not self._opens_on(connection):
                 return False
             statements = self._statements()
         except Exception as error:  # see `export`
-            if begun and not _in_transaction(connection):
+            if begun and not database.sqlite_in_transaction(connection):
                 raise
             self._recheck_at = time.monotonic() + _RECHECK_S
             self._complaints.cannot_write(error)
@@ -125,7 +125,7 @@ class SqlLogRecordExporter(LogRecordExporter):
                 rows = [_moved(row) for row in rows if not there[row.id].is_same_event(row)]
         except DBAPIError as error:
             aborted = connection.dialect.name == "postgresql" and _sqlstate(error) != _READ_ONLY_TRANSACTION
-            undone = begun and not _in_transaction(connection)
+            undone = begun and not database.sqlite_in_transaction(connection)
             if aborted or undone:
                 raise
             return False
@@ -327,11 +327,6 @@ def _insert_missing(
 
 def _moved(row: Row) -> Row:
     return row._replace(id=next_probe(row.id))
-
-
-def _in_transaction(connection: Connection) -> bool:
-    driver: Any = connection.connection.driver_connection
-    return bool(driver.in_transaction)
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

@@ -1,5 +1,6 @@
 """What is done under the charter: trials, recommendations, their use in production, promotions."""
 
+import datetime as dt
 from typing import Any
 
 from sqlalchemy import Connection, insert
@@ -13,9 +14,8 @@ from golive.heimdall.gate import Ineligibility, ineligibility, unproven
 from golive.heimdall.policy import POLICIES, HeimdallPolicyView, check_share
 from golive.heimdall.recommendations import Recommendation, by_id, check_json
 from golive.heimdall.scorecard import Scorecard
-from golive.joining import Work, apart, joined
+from golive.joining import apart, joined
 from golive.models import HeimdallEvent, HeimdallRecommendation
-from golive.models.base import utc_now
 
 
 def heimdall_sandbox_trial(
@@ -50,8 +50,9 @@ def heimdall_sandbox_trial(
         "detail": None if detail is None else check_json("detail", detail),
     }
     with joined(db) as work, work.several() as connection:
-        scorecard.add(connection, domain, event["ok"], event["confidence"], event["created_at"])
-        connection.execute(insert(HeimdallEvent).values(event))
+        now = governance.now_of(connection)
+        scorecard.add(connection, domain, event["ok"], event["confidence"], now)
+        _record(connection, event, now)
 
 
 def heimdall_recommend(
@@ -87,7 +88,8 @@ def heimdall_recommend(
     recommendation = check_json("recommendation", recommendation)
     evidence = None if evidence is None else check_json("evidence", evidence)
     with joined(db) as work:
-        refused = ineligibility(*_standing(work.connection, domain), confidence)
+        now = governance.now_of(work.connection)
+        refused = ineligibility(*_standing(work.connection, domain, now), confidence)
         made = Recommendation(
             id=pipeline.next_id(),
             domain=domain,
@@ -96,6 +98,7 @@ def heimdall_recommend(
             evidence_json=evidence,
             prod_eligible=refused is None,
             gate_reason=None if refused is None else refused.reason,
+            created_at=now,
             **origin,
         )
         work.connection.execute(insert(HeimdallRecommendation).values(made._asdict()))
@@ -127,17 +130,18 @@ def heimdall_require_prod_eligible(
     what = f"recommendation {recommendation_id}"
     origin = _origin(actor, correlation_id)
     with joined(db) as work:
+        now = governance.now_of(work.connection)
         made = by_id(work.connection, recommendation_id) if 0 <= recommendation_id < 1 << 63 else None
         if made is None:
             raise NotEligible(what, NotEligible.UNKNOWN, "there is none with this id")
         refused = _refused_at_creation(made)
         if refused is None:
-            refused = ineligibility(*_standing(work.connection, made.domain), made.confidence)
+            refused = ineligibility(*_standing(work.connection, made.domain, now), made.confidence)
         event = _use(made, refused) | origin
         if refused is None:
-            work.connection.execute(insert(HeimdallEvent).values(event))
+            _record(work.connection, event, now)
             return made
-    apart(db, lambda own: _record(own, event))
+    apart(db, lambda own: _record(own.connection, event, now))
     raise NotEligible(what, *refused)
 
 
@@ -164,10 +168,11 @@ def heimdall_promote(
     actor, reason = governance.check_actor(actor), governance.check_reason(reason)
     event = _event("promotion", domain, actor, None)
     with governance.acting(db) as connection:
-        policy, card = _standing(connection, domain)
+        now = governance.now_of(connection)
+        policy, card = _standing(connection, domain, now)
         refused = unproven(policy, card)
         detail = _shown(card) | ({} if refused is None else refused._asdict())
-        connection.execute(insert(HeimdallEvent).values(event | {"ok": refused is None, "detail": detail}))
+        _record(connection, event | {"ok": refused is None, "detail": detail}, now)
         if refused is None:
             enabled = {"prod_use_enabled": True}
             return POLICIES.put(
@@ -185,11 +190,13 @@ def heimdall_promote(
     raise NotEligible(domain, *refused)
 
 
-def _standing(connection: Connection, domain: str) -> tuple[HeimdallPolicyView | None, Scorecard]:
-    policy, today = POLICIES.get(connection, domain), utc_now().date()
+def _standing(
+    connection: Connection, domain: str, now: dt.datetime
+) -> tuple[HeimdallPolicyView | None, Scorecard]:
+    policy = POLICIES.get(connection, domain)
     if policy is None:
-        return None, Scorecard(domain, today)
-    return policy, scorecard.scorecard(connection, domain, policy.scorecard_days, today)
+        return None, Scorecard(domain, now.date())
+    return policy, scorecard.scorecard(connection, domain, policy.scorecard_days, now.date())
 
 
 def _refused_at_creation(made: Recommendation) -> Ineligibility | None:
@@ -214,17 +221,16 @@ def _use(made: Recommendation, refused: Ineligibility | None) -> dict[str, Any]:
 
 
 def _origin(actor: object, correlation_id: object) -> dict[str, Any]:
-    """Return who does it, in which deal and trace, and when, as the tables have it."""
+    """Return who does it, in which deal and trace, as the tables have it."""
     return {
         "actor": None if actor is None else governance.check_actor(actor),
         "correlation_id": check_correlation_id(correlation_id) or current_correlation_id(),
         "trace_id": current_trace_id(),
-        "created_at": utc_now(),
     }
 
 
-def _record(work: Work, event: dict[str, Any]) -> None:
-    work.connection.execute(insert(HeimdallEvent).values(event))
+def _record(connection: Connection, event: dict[str, Any], now: dt.datetime) -> None:
+    connection.execute(insert(HeimdallEvent).values(event | {"created_at": now}))
 
 
 def _shown(card: Scorecard) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from golive.correlation import current_trace_id
 from golive.errors import IdempotencyConflict, InvalidArgument, NotReserved, ReservationClosed, RiskDenied
 from golive.events import check_correlation_id
 from golive.joining import Work, apart, joined
-from golive.models.base import utc_now
 from golive.risk import ledger, reservations, statements
 from golive.risk.decision import POLICY_MISSING, Refusal, refusal
 from golive.risk.money import NO_CAP, check_amount
@@ -198,7 +197,7 @@ class _Denied(NamedTuple):
 
 
 def _own_time() -> dt.datetime | None:
-    """Return what time to decide by; None for the database's."""
+    """Return what time to decide and book by; None for the database's."""
     return None
 
 
@@ -232,7 +231,7 @@ def _reserve(work: Work, request: Request) -> Reservation | _Denied:
 def _close(work: Work, found: Found, action: statements.Closing, more: dict[str, Any]) -> bool:
     """Book what becomes of a reservation; return False if something else did, or a day began, meanwhile."""
     made = found.reservation
-    parameters = _parameters(made, utc_now(), more) | {"status_before": made.status}
+    parameters = _parameters(made, _own_time() or found.now, more) | {"status_before": made.status}
     if action != "REFUND":
         parameters["open_amount"] = made.amount if made.status == "open" else Decimal(0)
     return work.all_or_none(statements.closing(action, found.global_today, found.own_today), parameters)

@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, exists, or_, select
+from sqlalchemy import Connection, Select, bindparam, exists, func, null, or_, select
 
 from golive import governance
 from golive.correlation import current_correlation_id
@@ -14,7 +14,7 @@ from golive.errors import InvalidArgument
 from golive.events import check_correlation_id
 from golive.joining import Work
 from golive.models import RiskLedgerDay, RiskReservation
-from golive.models.base import utc_now
+from golive.models.base import UtcDateTime, utc_now
 from golive.risk.money import check_amount
 from golive.risk.policy import GLOBAL, check_engine
 
@@ -49,11 +49,18 @@ class Reservation(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A reservation, and whether the current ledgers of `GLOBAL` and of its engine are those of its day."""
+    """A reservation, and what a booking of what becomes of it needs to know.
+
+    Attributes:
+        global_today: Whether the current ledger of `GLOBAL` is that of the reservation's day.
+        own_today: Whether that of its engine is.
+        now: What time it is, by the clock that `ledger.read` decides by.
+    """
 
     reservation: Reservation
     global_today: bool
     own_today: bool
+    now: dt.datetime
 
 
 _COLUMNS: Final = tuple(getattr(_model, name) for name in Reservation._fields)
@@ -104,18 +111,25 @@ class Request(NamedTuple):
 
 # Built once: to build a query, and to find it in SQLAlchemy's cache, costs as much as to send it.
 _BY_KEY: Final = select(*_COLUMNS, _model.fingerprint).where(_model.idempotency_key == bindparam("key"))
-_BY_ID: Final = select(*_COLUMNS, *_TODAY).where(_model.id == bindparam("id"))
-_UNSETTLED: Final = (
-    select(*_COLUMNS, *_TODAY)
-    .where(
+_FOUND: Final = {
+    "sqlite": select(*_COLUMNS, *_TODAY, null()),
+    "postgresql": select(*_COLUMNS, *_TODAY, func.statement_timestamp(type_=UtcDateTime)),
+}
+_BY_ID: Final = {kind: found.where(_model.id == bindparam("id")) for kind, found in _FOUND.items()}
+_UNSETTLED: Final = {
+    kind: found.where(
         _model.engine == bindparam("engine"),
         _model.amount == bindparam("amount"),
         or_(_model.status == "open", _model.status == "expired"),
     )
     .order_by(_model.status != "open", _model.created_at, _model.id)
     .limit(1)
-)
-_UNSETTLED_OF: Final = _UNSETTLED.where(_model.correlation_id == bindparam("correlation_id"))
+    for kind, found in _FOUND.items()
+}
+_UNSETTLED_OF: Final = {
+    kind: found.where(_model.correlation_id == bindparam("correlation_id"))
+    for kind, found in _UNSETTLED.items()
+}
 
 
 def by_key(work: Work, key: str) -> tuple[Reservation, str | None] | None:
@@ -143,7 +157,8 @@ def unsettled(work: Work, engine: str, amount: Decimal, correlation_id: str | No
 
 def open_reservations(connection: Connection, limit: int) -> list[Reservation]:
     """Return what is reserved and neither settled nor expired, the oldest first."""
-    query = select(*_COLUMNS).where(_model.status == "open", _model.expires_at > utc_now())
+    open_now = (_model.status == "open", _model.expires_at > governance.now_of(connection))
+    query = select(*_COLUMNS).where(*open_now)
     return [Reservation(*row) for row in connection.execute(query.order_by(_model.expires_at).limit(limit))]
 
 
@@ -161,9 +176,12 @@ def _fingerprint(*content: object) -> str:
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 
-def _found(work: Work, query: Select[Any], parameters: dict[str, Any]) -> Found | None:
-    rows = work.rows(query, parameters)
-    return Found(Reservation(*rows[0][:-2]), *rows[0][-2:]) if rows else None
+def _found(work: Work, queries: dict[str, Select[Any]], parameters: dict[str, Any]) -> Found | None:
+    rows = work.rows(queries[work.connection.dialect.name], parameters)
+    if not rows:
+        return None
+    *reservation, global_today, own_today, now = rows[0]
+    return Found(Reservation(*reservation), global_today, own_today, now or utc_now())
 
 
 def _check_key(given: object) -> str | None:

@@ -1,6 +1,6 @@
 """ClickHouse's engine behind its HTTP interface: what the driver asks of a server, this answers from `chdb`.
 
-    python clickhouse_server.py FOLDER      # prints its port, and serves until its standard input ends
+    python clickhouse_server.py FOLDER PORT     # 0: a free one; prints its port, and serves until its standard input ends
 
 One statement at a time. Settings in the address are taken if the engine knows their names, and do nothing.
 """
@@ -106,7 +106,7 @@ def _fields(kind: str, body: bytes) -> dict[str, str]:
 if __name__ == "__main__":
     engine: Any = chdb
     Handler.engine = engine.connect(str(Path(sys.argv[1]) / "data"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler)
     print(server.server_port, flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()

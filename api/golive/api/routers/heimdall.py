@@ -25,7 +25,6 @@ from golive.api.schemas.heimdall import (
 )
 from golive.api.versions import IfMatch, seen_version, show_version
 from golive.heimdall import Recommendation, Standing
-from golive.models.base import utc_now
 
 router = APIRouter(
     prefix="/governance/heimdall",
@@ -64,7 +63,7 @@ def upsert_policy(
 def read_scorecards(control: Controlled) -> Scorecards:
     """The sandbox trials of every domain, today's included, and what they lack for production."""
     with governance.snapshot(control.engine) as connection:
-        return Scorecards(scorecards=_scorecards(heimdall.standings(connection, utc_now().date())))
+        return Scorecards(scorecards=_scorecards(heimdall.standings(connection, governance.now_of(connection).date())))
 
 
 @router.post("/sandbox/trial", status_code=204, responses=TAKES_BODY)
@@ -108,7 +107,7 @@ def read_snapshot(control: Controlled) -> HeimdallSnapshot:
     with governance.snapshot(control.engine) as connection:
         return HeimdallSnapshot(
             policies=_policies(connection),
-            scorecards=_scorecards(heimdall.standings(connection, utc_now().date())),
+            scorecards=_scorecards(heimdall.standings(connection, governance.now_of(connection).date())),
             recommendations=[_shown(made) for made in heimdall.recommendations(connection, _SHOWN)],
         )
 

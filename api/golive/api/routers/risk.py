@@ -26,7 +26,6 @@ from golive.api.schemas.risk import (
     SettleBody,
 )
 from golive.api.versions import IfMatch, seen_version, show_version
-from golive.models.base import utc_now
 from golive.risk import Book, Reservation
 
 router = APIRouter(
@@ -66,7 +65,7 @@ def upsert_policy(
 def read_ledgers(control: Controlled) -> LedgersToday:
     """What every engine has used today, and the room left."""
     with governance.snapshot(control.engine) as connection:
-        return LedgersToday(ledgers=_ledgers(risk.books(connection, utc_now())))
+        return LedgersToday(ledgers=_ledgers(risk.books(connection, governance.now_of(connection))))
 
 
 @router.post("/check-and-reserve", responses={**TAKES_BODY, **problem_responses(409)})
@@ -103,7 +102,7 @@ def read_snapshot(control: Controlled) -> RiskSnapshot:
     with governance.snapshot(control.engine) as connection:
         return RiskSnapshot(
             policies=_policies(connection),
-            ledgers=_ledgers(risk.books(connection, utc_now())),
+            ledgers=_ledgers(risk.books(connection, governance.now_of(connection))),
             open_reservations=[_reservation(made) for made in risk.open_reservations(connection, _SHOWN)],
             decisions=[DecisionView.model_validate(made) for made in risk.decisions(connection, _SHOWN)],
         )
