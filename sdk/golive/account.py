@@ -3,7 +3,7 @@
 import bisect
 import logging
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Final, NamedTuple
 
 from golive import names
@@ -53,7 +53,7 @@ class Account:
     def reset(self) -> None:
         """Forget everything: a forked child starts its own account."""
         self._lock = threading.RLock()
-        self.value_sum: dict[Series, float] = {}
+        self.value_sum: dict[Series, float] = defaultdict(float)
         self.value_last: dict[Series, float] = {}
         self.discarded: Counter[str] = Counter()
         self.exported = 0
@@ -78,7 +78,7 @@ class Account:
             tally.count += 1
             if event.value is not None:
                 series = tally.series
-                self.value_sum[series] = self.value_sum.get(series, 0.0) + event.value
+                self.value_sum[series] += event.value
                 self.value_last[series] = event.value
             return tally
 

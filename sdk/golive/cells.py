@@ -53,6 +53,14 @@ class Cell:
         self.mark = mark
         self._memory[self._place] = _pack(value, mark)
 
+    def add(self, amount: float, mark: int) -> None:
+        """Write a larger number, and a mark; one that a signal handler adds meanwhile counts as well."""
+        self.value = value = self.value + amount
+        self.mark = mark
+        raw = _pack(value, mark)
+        if self.value is value:  # else the handler, which came at the call, has written the sum of both
+            self._memory[self._place] = raw
+
     def set_raw(self, raw: bytes) -> None:
         """Write 16 bytes as they are."""
         self._raw = self._memory[self._place] = raw

@@ -119,7 +119,7 @@ class CorrelationSpanProcessor:
         return True
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may meet a correlation as well
 _stamped: "weakref.WeakSet[trace.TracerProvider]" = weakref.WeakSet()
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from golive import events, names, otel_logs
+from golive.bell import Bell
 from golive.events import KpiEvent
 from golive.host_account import look_into, retire, take_over
 from golive.otel_logs import LogRecordExportResult
@@ -73,10 +74,10 @@ class Drain:
         self._failures = 0
         self._complaint_due = 0.0
         self._oldest_ns: int | None = None
-        self._wake = threading.Event()
+        self._wake = Bell()
         self._stopping = False
         self._flushes = 0
-        self._hurry = threading.Event()
+        self._hurry = Bell()
         self._progress = threading.Condition()
         self.quiescent = threading.Lock()
         """Held while a batch is under way; `fork` waits for it, so that no child inherits half a delivery."""

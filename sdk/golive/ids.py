@@ -30,19 +30,21 @@ class IdGenerator:
         self.emitter = self._random.getrandbits(63)
         self._last = 0
         self._last_ms = 0
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler or a finalizer may take an id while its thread is taking one.
+        self._lock = threading.RLock()
 
     def __call__(self) -> int:
         """Return the next id, larger than every one before."""
         now_ms = time.time_ns() // 1_000_000
         with self._lock:
+            start = 0
             if now_ms > self._last_ms:
                 self._last_ms = now_ms
                 # Half the random range is left to count up in, so that a burst stays in its millisecond.
-                self._last = max(id_at(now_ms, self._random.getrandbits(RANDOM_BITS - 1)), self._last + 1)
-            else:
-                self._last += 1
-            return self._last
+                start = id_at(now_ms, self._random.getrandbits(RANDOM_BITS - 1))
+            # A signal handler takes its turn at a call: from here on there is none.
+            self._last = event_id = start if start > self._last else self._last + 1
+            return event_id
 
 
 def next_probe(event_id: int) -> int:

@@ -87,6 +87,7 @@ class SharedAccount:
         self._account = account
         self._records: dict[Key, list[Cell]] = {}
         self._homeless: list[Key] = []
+        self._housing = False
         # By what is counted along, for that is found already.
         self._counts: dict[str, dict[Tally, list[Cell]]] = {"": {}, TX: {}}
         self._intents: dict[int, list[Cell]] = {}
@@ -112,11 +113,11 @@ class SharedAccount:
         if cells is None:
             cells = counts[tally] = self._cells((way + EVENTS, *tally.series, tally.outcome))
         count, trace, stamp = cells
-        count.set(count.value + 1, position)
+        count.add(1, position)
         if event.value is not None:
             values, total, last = self._cells((way + VALUES, *tally.series))
-            values.set(values.value + 1, position)
-            total.set(total.value + event.value, position)
+            values.add(1, position)
+            total.add(event.value, position)
             if event.created_ns >= last.mark:
                 last.set(event.value, event.created_ns)
         seconds = math.nan
@@ -124,8 +125,8 @@ class SharedAccount:
             seconds = event.duration_ms / 1000
             durations = self._cells((way + DURATIONS, *tally.series, tally.outcome))
             bucket, total = durations[bucket_of(seconds)], durations[-1]
-            bucket.set(bucket.value + 1, position)
-            total.set(total.value + seconds, position)
+            bucket.add(1, position)
+            total.add(seconds, position)
         if event.sampled and event.created_ns - stamp.mark > _EXEMPLAR_EVERY_NS:
             trace.set_raw(bytes.fromhex(event.trace_id or ""))
             stamp.set(seconds, event.created_ns)
@@ -218,32 +219,36 @@ class SharedAccount:
 
     def _add(self, key: Key, count: int) -> None:
         with self.lock:
-            cell = self._cells(key)[0]
-            cell.set(cell.value + count, time.time_ns())
+            self._cells(key)[0].add(count, time.time_ns())
 
     def _cells(self, key: Key) -> list[Cell]:
         cells = self._records.get(key)
         if cells is None:
-            cells = self._records[key] = [Cell() for _ in range(CELLS[key[0]])]
-            self._homeless.append(key)
-            self._house()
+            made = [Cell() for _ in range(CELLS[key[0]])]
+            cells = self._records.setdefault(key, made)
+            if cells is made:  # else a signal handler has made them meanwhile
+                self._homeless.append(key)
+                self._house()
         return cells
 
     def _house(self) -> None:
-        """Give every record a place in the file."""
-        if self.closed:
+        """Give every record a place in the file; those a signal handler makes meanwhile as well."""
+        if self.closed or self._housing:
             return
+        self._housing = True
         try:
             if self._file is None:
                 self._file = CellFile(self._folder / FILE)
             while self._homeless:
-                key = self._homeless[-1]
+                key = self._homeless[0]
                 self._file.add(key, self._records[key])
-                self._homeless.pop()
+                del self._homeless[0]
         except OSError as error:
             if not self._complained:
                 self._complained = True
                 _log.error("the host's other processes cannot see what this one counts: %s", error)
+        finally:
+            self._housing = False
 
     def _let_go(self) -> None:
         self._homeless = list(self._records)

@@ -36,6 +36,8 @@ _MAX_SEGMENT_BYTES = 4 << 20
 _MIN_SEGMENT_BYTES = 4 << 10
 _SEGMENTS = "[0-9]" * 10 + ".log"
 """Which files of a folder are segments; others are somebody's copies and notes."""
+_NEW_SEGMENT = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+"""How one is made; not `O_EXCL`, for a signal handler may come between its making and its use."""
 
 
 # write(2) that keeps the interpreter lock, which `os.write` lets go: a write to the page cache takes about a
@@ -284,18 +286,20 @@ class Spool:
     def _write(self, framed: bytes, lines: int) -> None:
         if self._file < 0:
             raise Closed
-        if self._size and self._size + len(framed) > self._segment_bytes:
+        length = len(framed)
+        if self._size and self._size + length > self._segment_bytes:
             self._seal()
-        if self._sealed_bytes + self._size + len(framed) > self.max_bytes:
+        if self._sealed_bytes + self._size + length > self.max_bytes:
             raise NoRoom(f"the spool has reached its bound of {self.max_bytes} bytes", disk=False)
-        written = _write(self._file, framed, len(framed))
-        if written != len(framed):
+        self._size += length  # before, for a signal handler may write right after
+        written = _write(self._file, framed, length)
+        if written != length:
+            self._size -= length
             reason = os.strerror(ctypes.get_errno()) if written < 0 else "the disk is full"
             os.ftruncate(self._file, self._size)
             if self._size:
                 self._seal()  # for a segment gives its room back only when another one follows
             raise NoRoom(f"the spool cannot be written: {reason}", disk=True)
-        self._size += written
         self.appended += lines
 
     def _seal(self) -> None:
@@ -305,12 +309,14 @@ class Spool:
             raise NoRoom(f"no new segment could be made: {error.strerror}", disk=True) from error
 
     def _rotate(self) -> None:
-        path = _segment(self.folder.path, self._number + 1)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
-        if self._file >= 0:
-            os.close(self._file)
-        self._file, self._number = file, self._number + 1
-        self._size = 0
+        number = self._number + 1
+        file = os.open(_segment(self.folder.path, number), _NEW_SEGMENT, 0o600)
+        if number == self._number:  # a signal handler has been here meanwhile
+            os.close(file)
+            return
+        sealed, self._file, self._number, self._size = self._file, file, number, 0
+        if sealed >= 0:
+            os.close(sealed)
         self.measure()
 
 

@@ -121,7 +121,7 @@ acts = st.lists(
 def test_whatever_store_a_kill_strikes_at_every_true_event_counts_once(
     planned: list[tuple[str, int, str, float | None, float | None]], kill_at: int
 ) -> None:
-    original, original_raw = Cell.set, Cell.set_raw
+    original, original_raw, original_add = Cell.set, Cell.set_raw, Cell.add
     left = kill_at
 
     def strike() -> None:
@@ -138,12 +138,17 @@ def test_whatever_store_a_kill_strikes_at_every_true_event_counts_once(
         strike()
         original(self, value, mark)
 
+    def add(self: Cell, amount: float, mark: int) -> None:
+        strike()
+        original_add(self, amount, mark)
+
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         root = Path(folder)
         store: dict[int, KpiEvent] = {}
         process = Process(root, store)
         patch.setattr(Cell, "set", set_)
         patch.setattr(Cell, "set_raw", set_raw)
+        patch.setattr(Cell, "add", add)
         number = 0
         try:
             for act, count, metric, value, duration in planned:
