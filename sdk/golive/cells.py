@@ -5,9 +5,12 @@
 
 A cell is a float64 and an int64, or 16 bytes as they are. It is written by one store of 16 bytes, which
 `kill -9` finds done or not done; a record is written whole before `used` includes it. The file is allocated
-before it is mapped, for a store into a hole of a full disk would end the process with SIGBUS.
+before it is mapped, for a store into a hole of a full disk would end the process with SIGBUS. Where the file
+system copies on write any store may be one, and the file is written by system calls instead.
 """
 
+import ctypes
+import errno
 import json
 import mmap
 import os
@@ -29,6 +32,30 @@ _USED: Final = slice(8, 16)
 _HEADER: Final = 16
 _RECORD: Final = struct.Struct("<ii")
 _INT64: Final = struct.Struct("<q")
+_COPY_ON_WRITE: Final = {0x9123683E, 0xCA451A4E, 0x2FC12FC1}
+"""What statfs(2) calls btrfs, bcachefs and ZFS."""
+
+# Keeps the interpreter lock, as the spool's `write` does.
+_pwrite: Final = ctypes.PyDLL(None).pwrite
+_pwrite.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long)
+_pwrite.restype = ctypes.c_ssize_t
+_fstatfs: Final = ctypes.CDLL(None).fstatfs
+
+
+class _Written:
+    """A part of the file that is written by system calls; what a full disk refuses the next makes up for."""
+
+    def __init__(self, file: int, start: int) -> None:
+        self._file, self._start = file, start
+
+    def __setitem__(self, place: slice, raw: bytes) -> None:
+        _pwrite(self._file, raw, len(raw), self._start + place.start)
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+_Memory = bytearray | mmap.mmap | _Written
 
 
 class Cell:
@@ -42,7 +69,7 @@ class Cell:
     __slots__ = ("_memory", "_place", "_raw", "mark", "value")
 
     def __init__(self) -> None:
-        self._memory: bytearray | mmap.mmap
+        self._memory: _Memory
         self._raw: bytes | None = None
         self.leave()
         self.set(0.0, 0)
@@ -70,7 +97,7 @@ class Cell:
         """What the file has, or will have."""
         return self._raw or _pack(self.value, self.mark)
 
-    def place(self, memory: mmap.mmap, at: int) -> None:
+    def place(self, memory: _Memory, at: int) -> None:
         """Live in the file from now on."""
         self._memory, self._place = memory, slice(at, at + CELL.size)
         self._memory[self._place] = self.content
@@ -89,15 +116,16 @@ class CellFile:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        self._chunks: list[mmap.mmap] = []
+        self._chunks: list[mmap.mmap | _Written] = []
         self._used = 0
         try:
+            self._mapped = not _copies_on_write(self._file)
             self._grow()
+            self._write(_MAGIC + _INT64.pack(_HEADER), 0)
         except OSError:
             os.close(self._file)
             raise
         self._used = _HEADER
-        self._chunks[0][:_HEADER] = _MAGIC + _INT64.pack(_HEADER)
 
     def add(self, key: Key, cells: Sequence[Cell]) -> None:
         """Add a record.
@@ -110,13 +138,12 @@ class CellFile:
             self._used += CHUNK - self._used % CHUNK
         if self._used >= len(self._chunks) * CHUNK:
             self._grow()
-        memory, start = self._chunks[-1], self._used % CHUNK
-        memory[start : start + len(raw)] = raw
-        first = start + len(raw) - len(cells) * CELL.size
-        for number, cell in enumerate(cells):
-            cell.place(memory, first + number * CELL.size)
+        first = self._used % CHUNK + len(raw) - len(cells) * CELL.size
+        self._write(raw, self._used)
+        self._write(_INT64.pack(self._used + len(raw)), _USED.start)
         self._used += len(raw)
-        self._chunks[0][_USED] = _INT64.pack(self._used)
+        for number, cell in enumerate(cells):
+            cell.place(self._chunks[-1], first + number * CELL.size)
 
     def close(self) -> None:
         """Let go of the file; cells that lived in it must not be written any more."""
@@ -127,7 +154,22 @@ class CellFile:
     def _grow(self) -> None:
         end = len(self._chunks) * CHUNK
         os.posix_fallocate(self._file, end, CHUNK)
-        self._chunks.append(mmap.mmap(self._file, CHUNK, offset=end))
+        self._chunks.append(
+            mmap.mmap(self._file, CHUNK, offset=end) if self._mapped else _Written(self._file, end)
+        )
+
+    def _write(self, raw: bytes, at: int) -> None:
+        """Write by a system call, which says so where there is no room."""
+        if os.pwrite(self._file, raw, at) < len(raw):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _copies_on_write(file: int) -> bool:
+    found = ctypes.create_string_buffer(256)  # struct statfs has some 120 bytes, the type first
+    if _fstatfs(file, found) != 0:
+        return False
+    kind: int = struct.unpack_from("@L", found)[0]
+    return kind & 0xFFFFFFFF in _COPY_ON_WRITE
 
 
 def encode(key: Key, cells: Sequence[bytes]) -> bytes:

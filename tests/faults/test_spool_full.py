@@ -1,6 +1,7 @@
 """A full spool, a full disk, no spool at all: the business goes on, and what is lost is counted (E4, E6)."""
 
 import json
+import shutil
 import subprocess
 import threading
 import time
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from golive import host_account
 from golive.settings import Settings
+from tests.faults.injectors import full_disk
 from tests.faults.machine import Machine
 from tests.faults.test_outage import ask, flush
 from tests.support.postgres import PostgresServer
@@ -157,6 +160,44 @@ def test_a_full_disk_holds_up_nobody_and_is_used_again_once_delivered(
         assert len(postgres_machine.rows()) == arrived + 100
         _, log = process.communicate(timeout=30)
     assert "KPI events are being lost" in log
+
+
+@pytest.fixture
+def copying_disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system that takes new room for each page that is changed: btrfs."""
+    image, folder = tmp_path / "image", tmp_path / "copying"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(160 << 20)
+    for command in (["mkfs.btrfs", "--quiet", str(image)], ["mount", "-o", "loop", str(image), str(folder)]):
+        if shutil.which(command[0]) is None:
+            pytest.skip(f"NOT TESTED, there is no {command[0]}")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"NOT TESTED, no btrfs can be mounted: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_that_copies_on_write_ends_no_process_and_counters_equal_rows_once_there_is_room(
+    machine: Machine, copying_disk: Path
+) -> None:
+    machine.settings["GOLIVE_SPOOL_DIR"] = str(copying_disk)
+    with machine.started("outage.py") as process:
+        assert ask(process, "emit 100") == "100"
+        assert flush(process, 30)[0]
+        with full_disk(copying_disk):
+            for number in range(2, 22):
+                subprocess.run(
+                    ["sync", "--file-system", str(copying_disk)], check=True
+                )  # stores need room now
+                assert ask(process, "emit 100") == str(number * 100)
+        assert ask(process, "emit 100") == "2200"
+        assert flush(process, 30)[0]
+        process.communicate(timeout=30)
+    assert 200 <= len(machine.rows()) < 2_200
+    counted = host_account.read([copying_disk / machine.store_folder().name], 400).events
+    assert sum(counted.values()) == len(machine.rows())
 
 
 def test_without_a_folder_for_the_spool_the_business_goes_on_and_counts(machine: Machine) -> None:

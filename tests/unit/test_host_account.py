@@ -294,6 +294,21 @@ def test_where_the_disk_is_full_this_process_counts_on_and_the_host_sees_it_late
     assert_exact(tmp_path, [event(number) for number in range(3)])
 
 
+def test_where_a_store_may_need_room_a_full_disk_ends_no_process_and_the_next_count_makes_up_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells, "_copies_on_write", lambda file: True)
+    process = Process(tmp_path, {})
+    made = [event(number, value=1.5, duration_ms=3.0) for number in range(3)]
+    process.record(made[0])
+    assert_exact(tmp_path, made[:1])
+    with monkeypatch.context() as full:
+        full.setattr(cells, "_pwrite", lambda *_: -1)
+        process.record(made[1])
+    process.record(made[2])
+    assert_exact(tmp_path, made)
+
+
 def test_a_cell_file_grows_and_is_read_back(tmp_path: Path) -> None:
     file = CellFile(tmp_path / "account")
     keys = [("kind", "ä" * 30, str(number)) for number in range(3 * CHUNK // 200)]
