@@ -51,24 +51,39 @@ def to_json_text(detail: object, max_bytes: int = DEFAULT_MAX_BYTES) -> str | No
     if detail is None:
         return None
     try:
+        return _bounded(detail, max_bytes)
+    except Exception as error:  # a hostile __repr__ or __iter__ must not reach the business
+        return _encode(unstorable(detail, error))
+
+
+def unstorable(detail: object, error: Exception) -> dict[str, str]:
+    """Return what is stored of a detail that raised an error while it was read; log that."""
+    _log.warning("a KPI event's detail could not be stored: %s in %s", type(error).__name__, type(detail))
+    return {"unstorable": type(detail).__name__, "error": type(error).__name__}
+
+
+def _bounded(detail: object, max_bytes: int) -> str:
+    try:
         text = _encode(_Converter(max_bytes).convert(detail, 0))
         if len(text) <= max_bytes:
             return text
     except _TooLong:
         pass
-    except Exception as error:  # a hostile __repr__ or __iter__ must not reach the business
-        _log.warning("a KPI event's detail could not be stored: %s in %s", type(error).__name__, type(detail))
-        return _encode({"unstorable": type(detail).__name__, "error": type(error).__name__})
     return _encode({"truncated": True, "limit_bytes": max_bytes, "preview": _preview(detail, max_bytes)})
 
 
 def _preview(detail: object, max_bytes: int) -> Any:
     length = min(_PREVIEW_MAX, max_bytes // 8)
     if isinstance(detail, str):
-        return _clean(detail[:length])
+        return _cut(detail, length)
     if isinstance(detail, Mapping):
-        return [_clean(str(key)[:64]) for key in list(detail)[: length // 64]]
+        return [_cut(str(key), 64) for key in list(detail)[: length // 64]]
     return type(detail).__name__
+
+
+def _cut(text: str, length: int) -> str:
+    """Return the beginning of a text, without secrets, nor one whose end tells that it is one."""
+    return redact_text(_clean(text[: 2 * length]))[:length]
 
 
 class _Converter:

@@ -205,4 +205,8 @@ def _check_text(field: str, text: str, max_length: int) -> str:
 
 
 def _shown(value: object) -> str:
-    return f"{type(value).__name__} {ascii(value)[:60]}"
+    try:
+        text = ascii(value)[:60]
+    except Exception:  # a hostile __repr__
+        text = "[no text]"
+    return f"{type(value).__name__} {text}"

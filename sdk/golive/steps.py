@@ -15,6 +15,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode
 from golive import _emit, names, pipeline
 from golive._emit import Subject
 from golive.correlation import with_correlation
+from golive.detail import unstorable
 from golive.errors import InvalidEvent, SpoolFull
 from golive.events import check_value, outcome_of
 from golive.redaction import redact_text
@@ -231,15 +232,21 @@ def _checked_value(value: object) -> tuple[float | None, str | None]:
     """Return the step's value, or why it is none: an error here would undo what the business has done."""
     try:
         return check_value(value), None
-    except InvalidEvent as error:
-        _log.warning("the value of a step was refused: %s", error)
-        return None, str(error)
+    except Exception as error:  # `InvalidEvent`, or whatever a hostile value raises
+        problem = str(error) if isinstance(error, InvalidEvent) else _type_name(error)
+        _log.warning("the value of a step was refused: %s", problem)
+        return None, problem
 
 
 def _with(detail: object, more: dict[str, object]) -> object:
     if detail is None:
         return more
-    return {**detail, **more} if isinstance(detail, Mapping) else {"detail": detail, **more}
+    try:
+        if isinstance(detail, Mapping):
+            return {**detail, **more}
+    except Exception as error:  # a mapping that reads a database, for one, whose session has failed
+        detail = unstorable(detail, error)
+    return {"detail": detail, **more}
 
 
 def _type_name(error: BaseException) -> str:

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from opentelemetry.trace import StatusCode
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from golive.kpi import kpi_timed_step
 from tests.contract.conftest import Golive
@@ -60,6 +62,78 @@ def test_a_value_that_is_none_does_not_undo_the_step(golive: Golive) -> None:
     assert row.success
     assert row.value is None
     assert "finite" in detail(row)["value_refused"]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Deal(Base):
+    __tablename__ = "deal"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Attributes(Mapping[str, Any]):
+    """A deal's, each read from the database when it is asked for."""
+
+    def __init__(self, db: Session) -> None:
+        self._db = db
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self._db.get_one(Deal, 1), key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["name"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_a_detail_that_cannot_be_read_any_more_hides_neither_the_error_nor_the_failure(
+    golive: Golive,
+) -> None:
+    with Session(golive.engine) as db:
+        db.add(Deal(id=1, name="one"))
+        db.commit()
+        with (
+            pytest.raises(IntegrityError),
+            kpi_timed_step(db, "W", "step", detail=Attributes(db)) as step,
+        ):
+            step.value = 3
+            db.add(Deal(id=2, name="one"))
+            db.flush()
+    (row,) = golive.rows()
+    assert (bool(row.success), row.value) == (False, 3)
+    assert detail(row)["error"].endswith("IntegrityError")
+    assert detail(row)["detail"] == {"unstorable": "Attributes", "error": "PendingRollbackError"}
+
+
+class Hostile(Mapping[str, Any]):
+    def __getitem__(self, key: str) -> Any:
+        raise LookupError("no")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("no")
+
+    def __len__(self) -> int:
+        return 1
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_neither_a_detail_nor_a_value_that_raises_undoes_a_step(golive: Golive) -> None:
+    with kpi_timed_step(None, "W", "step") as step:
+        step.detail = Hostile()
+        step.value = Hostile()  # type: ignore[assignment]
+        step.fail("low confidence")
+    (row,) = golive.rows()
+    assert not row.success
+    assert row.value is None
+    assert detail(row)["reason"] == "low confidence"
+    assert detail(row)["detail"] == {"unstorable": "Hostile", "error": "RuntimeError"}
+    assert "Hostile" in detail(row)["value_refused"]
 
 
 @pytest.mark.parametrize("cause", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit])

@@ -110,6 +110,24 @@ def test_a_hostile_object_is_named_and_raises_nothing() -> None:
     assert stored(Hostile()) == {"unstorable": "Hostile", "error": "RuntimeError"}
 
 
+class Unnamed:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_what_is_too_long_and_raises_while_it_is_read_raises_nothing() -> None:
+    long = {"text": "x" * 100_000, Unnamed(): 1}
+    assert stored(long) == {"unstorable": "dict", "error": "RuntimeError"}
+
+
+def test_a_preview_shows_no_secret() -> None:
+    cut_within = " " * 970 + "postgresql://golive:hunter2@db/"
+    for beginning in ("password=hunter2 postgresql://golive:hunter2@db/", cut_within):
+        preview = stored(beginning + "x" * 100_000)["preview"]
+        assert "postgresql" in preview
+        assert "hun" not in preview
+
+
 @given(
     st.recursive(
         st.none()
