@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -31,15 +32,23 @@ class Outcome(NamedTuple):
     determined: bool = True
 
 
-class _Run(NamedTuple):
-    """A check under way."""
+class _Run:
+    """A run of a check, under way or to come."""
 
-    future: "Future[CheckResult]"
-    since: float
+    def __init__(self) -> None:
+        self.future: Future[CheckResult] = Future()
+        self.since = math.inf
+        """When it began."""
+        self.next: _Run | None = None
+        """What begins when it ends: a run for those who asked since it began."""
 
 
 class CheckRunner:
-    """Runs checks on one database. Any thread may call `run`; a check that is under way is shared."""
+    """Runs checks on one database. Any thread may call `run`.
+
+    A check never runs twice at once. Who asks for one that is under way gets the next run, which begins when
+    that one ends: it may have looked before what is asked about came about. All who wait for it share it.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -48,37 +57,65 @@ class CheckRunner:
         self._failing: dict[str, str] = {}
 
     def run(self, checks: Sequence[Check]) -> list[Outcome]:
-        """Return the outcome of each check, in their order, after the longest of their timeouts at most."""
-        runs = [self._start(check) for check in checks]
-        return [_outcome(check, run) for check, run in zip(checks, runs, strict=True)]
+        """Return the outcome of each check, in their order, after the longest of their timeouts at most.
 
-    def _start(self, check: Check) -> _Run:
+        Each is of a run that began after this was called.
+        """
+        asked_at = time.monotonic()
+        runs = [self._start(check, asked_at) for check in checks]
+        return [_outcome(check, run, asked_at) for check, run in zip(checks, runs, strict=True)]
+
+    def _start(self, check: Check, asked_at: float) -> _Run:
         with self._lock:
-            if check.id in self._running:
-                return self._running[check.id]
-            run = self._running[check.id] = _Run(Future(), time.monotonic())
-        # Daemons: a check that hangs must not keep the process from ending, as one of an executor would.
-        threading.Thread(
-            target=self._work, args=(check, run), name=f"golive-check-{check.id}", daemon=True
-        ).start()
+            running = self._running.get(check.id)
+            if running is not None:
+                if running.since + check.timeout_s < asked_at:
+                    return running  # it hangs: nobody waits for it
+                running.next = running.next or _Run()
+                return running.next
+            run = _Run()
+            # Daemons: a check that hangs must not keep the process from ending, as one of an executor would.
+            thread = threading.Thread(
+                target=self._work, args=(check, run), name=f"golive-check-{check.id}", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no room for it
+                run.future.set_exception(error)
+            else:
+                run.since = time.monotonic()
+                self._running[check.id] = run
         return run
 
-    def _work(self, check: Check, run: _Run) -> None:
-        try:
-            with Session(self._engine) as session:
-                result = _call(check, session)
-        except BaseException as error:
-            self._end(check, error)
-            run.future.set_exception(error)
-        else:
-            self._end(check, None)
-            run.future.set_result(result)
+    def _work(self, check: Check, run: _Run | None) -> None:
+        while run is not None:
+            error: BaseException | None = None
+            try:
+                with Session(self._engine) as session:
+                    result = _call(check, session)
+            except BaseException as raised:
+                error = raised
+            following = self._end(check, run, error)
+            if error is None:
+                run.future.set_result(result)
+            else:
+                run.future.set_exception(error)
+            run = following
 
-    def _end(self, check: Check, error: BaseException | None) -> None:
-        kind = type(error).__name__ if error is not None else ""
+    def _end(self, check: Check, run: _Run, error: BaseException | None) -> _Run | None:
+        """Let a run be over; return the next one, which is under way from now on."""
         with self._lock:
-            del self._running[check.id]
-            known, self._failing[check.id] = self._failing.get(check.id, ""), kind
+            if run.next is None:
+                del self._running[check.id]
+            else:
+                run.next.since = time.monotonic()
+                self._running[check.id] = run.next
+        self._note(check, error)
+        return run.next
+
+    def _note(self, check: Check, error: BaseException | None) -> None:
+        kind = type(error).__name__ if error is not None else ""
+        known, self._failing[check.id] = self._failing.get(check.id, ""), kind
         if error is not None and kind != known:  # once, for it may go on every second
             text = " ".join(str(getattr(error, "orig", error)).split())
             _log.warning(
@@ -86,10 +123,11 @@ class CheckRunner:
             )
 
 
-def _outcome(check: Check, run: _Run) -> Outcome:
-    wait([run.future], timeout=max(0.0, run.since + check.timeout_s - time.monotonic()))
+def _outcome(check: Check, run: _Run, asked_at: float) -> Outcome:
+    began = min(run.since, asked_at)
+    wait([run.future], timeout=max(0.0, began + check.timeout_s - time.monotonic()))
     if not run.future.done():
-        waited = time.monotonic() - run.since
+        waited = time.monotonic() - began
         message = f"It has not answered for {waited:.1f} s; its timeout is {check.timeout_s:g} s."
         return Outcome(check, CheckResult(False, message, {"error": "timeout"}), determined=False)
     error = run.future.exception()

@@ -67,10 +67,11 @@ class _Watch:
     def begin(self, record: Any, connection: Any, deadline: float) -> None:
         """Cut the connection at the deadline, a reading of the monotonic clock, unless its use has ended."""
         with self._lock:
-            self._in_use[record] = (deadline, connection)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="golive-watchdog", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="golive-watchdog", daemon=True)
+                thread.start()
+                self._thread = thread  # only now, for the system may have no room for it
+            self._in_use[record] = (deadline, connection)
             if not self._any.is_set():
                 self._any.set()
 

@@ -100,23 +100,32 @@ class Evaluator(Generic[T]):
 
     def _start(self) -> "Future[tuple[T, float]]":
         with self._lock:
-            if self._running is None:
-                self._running = Future()
+            if self._running is not None:
+                return self._running
+            future: Future[tuple[T, float]] = Future()
+            try:
                 threading.Thread(
-                    target=self._run, args=(self._running,), name="golive-evaluator", daemon=True
+                    target=self._run, args=(future,), name="golive-evaluator", daemon=True
                 ).start()
-            return self._running
+            except RuntimeError as error:  # the system has no room for it
+                future.set_result((self._failed(error), time.monotonic()))
+            else:
+                self._running = future
+            return future
 
     def _run(self, future: "Future[tuple[T, float]]") -> None:
         began = time.monotonic()
         try:
             value = self._evaluate()
         except Exception as error:
-            value = self._without(f"It cannot be evaluated ({type(error).__name__}).")
+            value = self._failed(error)
         with self._lock:
             self.took_s = time.monotonic() - began
             self._last, self._running = (value, began), None
         future.set_result((value, began))
+
+    def _failed(self, error: Exception) -> T:
+        return self._without(f"It cannot be evaluated ({type(error).__name__}).")
 
 
 class RunbookEvaluator(Evaluator[Runbook]):

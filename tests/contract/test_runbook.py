@@ -1,8 +1,11 @@
 """The runbook: every check can fail and pass, and fails closed."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,8 +17,10 @@ from sqlalchemy.orm import Session
 
 from golive import audit, checks, database, go_live, governance
 from golive.checks import Check, CheckRegistry, CheckResult, runbook_check
-from golive.errors import ConfigurationError
+from golive.errors import Blocked, ConfigurationError
+from golive.evaluator import Evaluator
 from golive.runbook import STANDARD_CHECKS, Runbook, build_runbook, render_runbook_markdown
+from tests.support.service import wait_until
 
 ORDER = [
     "go_live_checklist",
@@ -219,6 +224,101 @@ def test_a_check_that_hangs_has_failed_and_is_not_started_again(
     while not reports(build_runbook(production))["hanging"]["ok"] and time.monotonic() < deadline:
         time.sleep(0.05)
     assert reports(build_runbook(production))["hanging"]["ok"]
+
+
+class Slow:
+    """A check that looks at once and answers when it is told to; counts its runs."""
+
+    def __init__(self) -> None:
+        self.is_well = True
+        self.runs: list[threading.Event] = []
+
+    def __call__(self, db: Session) -> bool:
+        found, answer = self.is_well, threading.Event()
+        self.runs.append(answer)
+        answer.wait(30)
+        return found
+
+    def under_way(self) -> threading.Event:
+        """Wait for the first run to have looked; return what lets it answer."""
+        wait_until(lambda: len(self.runs) == 1)
+        return self.runs[0]
+
+
+def test_a_check_under_way_that_looked_before_its_cause_arose_enables_nothing(
+    production: str, added: Callable[..., None]
+) -> None:
+    slow = Slow()
+    added("slow", slow, timeout_s=8)
+    with ThreadPoolExecutor(2) as pool:
+        scraped = pool.submit(build_runbook, production)
+        answer = slow.under_way()
+        slow.is_well = False
+        enabled = pool.submit(go_live.enable, production, actor="ops", reason="week 1")
+        with pytest.raises(TimeoutError):
+            enabled.result(0.3)
+        answer.set()
+        assert scraped.result()["ok_to_enable_go_live"]
+        wait_until(lambda: len(slow.runs) == 2)
+        slow.runs[1].set()
+        with pytest.raises(Blocked) as refused:
+            enabled.result()
+    assert [blocker["id"] for blocker in refused.value.blockers] == ["slow"]
+    assert len(slow.runs) == 2
+
+
+def test_waiting_for_a_check_under_way_is_part_of_a_checks_timeout_and_fails_closed_at_it(
+    production: str, added: Callable[..., None]
+) -> None:
+    slow = Slow()
+    added("slow", slow, timeout_s=1)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(build_runbook, production)
+        answer = slow.under_way()
+        began = time.monotonic()
+        second = pool.submit(build_runbook, production)
+        wait_until(lambda: time.monotonic() - began > 0.5)
+        answer.set()
+        assert reports(first.result())["slow"]["ok"]
+        assert not reports(second.result())["slow"]["ok"]
+        assert second.result()["verdict"] == "inconclusive"
+        assert 0.9 < time.monotonic() - began < 1.5 + 1.0  # and some room on a busy machine
+        slow.runs[1].set()
+
+
+def test_a_check_that_got_no_thread_once_runs_again(
+    production: str, added: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added("unlucky", lambda db: True)
+    with no_thread(monkeypatch, "golive-check-unlucky"):
+        runbook = build_runbook(production)
+    assert not reports(runbook)["unlucky"]["ok"]
+    assert runbook["verdict"] == "inconclusive"
+    assert build_runbook(production)["ok_to_enable_go_live"]
+
+
+def test_an_evaluator_that_got_no_thread_once_evaluates_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluator = Evaluator(lambda: "done", 1.0, lambda why: why)
+    with no_thread(monkeypatch, "golive-evaluator"):
+        evaluator.refresh()
+        assert "cannot be evaluated" in evaluator.latest(5.0).value
+        assert "cannot be evaluated" in asyncio.run(evaluator.awaited(5.0, afresh=True)).value
+    assert evaluator.latest(5.0).value == "done"
+
+
+@contextmanager
+def no_thread(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[None]:
+    """Stand for a system that has no room for further threads of a name."""
+    start = threading.Thread.start
+
+    def refused(self: threading.Thread) -> None:
+        if self.name == name:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        yield
 
 
 def test_checks_run_at_the_same_time(production: str, added: Callable[..., None]) -> None:
