@@ -117,6 +117,7 @@ def upgrade(url: URL, *, seed: bool = False) -> None:
         seed: Also fill a policy table that has lost all its rows, as `golive db upgrade` does.
 
     Raises:
+        GoliveError: A table was in use by long transactions all the time.
         sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses.
     """
     _make_file(url)

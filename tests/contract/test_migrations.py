@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Engine, create_engine, inspect, select, text
+from sqlalchemy import URL, Engine, create_engine, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 from golive import database
-from golive.errors import SchemaError
+from golive.errors import GoliveError, SchemaError
+from golive.migrations import waiting
 from golive.models import (
     Base,
     GoLiveState,
@@ -41,6 +43,7 @@ from golive.models import (
 from tests.support import seed_tables
 
 ROOT = Path(__file__).parents[2]
+NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 ONLY_POSTGRESQL = {"ix_kpi_event_created_at"}
 
 
@@ -361,6 +364,38 @@ def test_a_failed_migration_leaves_nothing_behind(url: URL, engine: Engine) -> N
     with pytest.raises(DBAPIError):
         database.upgrade(url)
     assert _schema(engine) == before
+
+
+def test_an_upgrade_behind_a_long_transaction_keeps_no_writer_waiting_and_says_what_is_in_its_way(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_TRIES", 5)
+    url = database.normalise_url(postgres_store)
+    engine = create_engine(url, connect_args={"options": "-c lock_timeout=500"})
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ix_kpi_event_created_at")
+    _set_version(engine, "0005")
+    row = {"domain": "W", "metric": "m", "created_at": NOW}
+    with ThreadPoolExecutor(1) as pool, Session(engine) as long:
+        long.execute(insert(KpiEventRow).values(id=-1, **row))
+        upgraded = pool.submit(database.upgrade, url)
+        written = 0
+        while not upgraded.done():
+            with Session(engine) as db:
+                db.execute(insert(KpiEventRow).values(id=written, **row))
+                db.commit()
+            written += 1
+        with pytest.raises(GoliveError, match="kpi_event was in use"):
+            upgraded.result()
+        assert written > 0
+        long.commit()
+    database.upgrade(url)
+    with engine.connect() as connection:
+        database.check_schema(connection)
+        assert "ix_kpi_event_created_at" in {
+            index["name"] for index in inspect(connection).get_indexes("kpi_event")
+        }
+    engine.dispose()
 
 
 def test_four_processes_may_upgrade_at_once(url: URL, engine: Engine) -> None:

@@ -2,10 +2,12 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, insert, text
+from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from golive import database, regression
@@ -17,6 +19,7 @@ from golive.exporters.sql import SqlLogRecordExporter
 from golive.ids import id_at
 from golive.maintenance import growing, partitions
 from golive.maintenance.maintaining import Maintained, maintain
+from golive.models import KpiEventRow
 from golive.names import CLOSING_CONSTRAINT
 from golive.reader import Cursor, EventFilter
 from golive.sql_reader import SqlReader
@@ -244,6 +247,26 @@ def test_a_table_in_use_is_left_as_it_is(engine: Engine, monkeypatch: pytest.Mon
             run(engine, partition=True)
     assert names(engine) == []
     assert run(engine, partition=True).partitioned
+
+
+def test_an_application_with_a_short_lock_timeout_loses_no_transaction_to_maintenance_that_waits(
+    postgres_store: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "_PAUSE_S", 0.01)
+    business = create_engine(normalise_url(postgres_store), connect_args={"options": "-c lock_timeout=500"})
+    with ThreadPoolExecutor(1) as pool, engine.begin() as reading:
+        reading.execute(text("SELECT count(*) FROM kpi_event"))
+        maintained = pool.submit(run, engine, partition=True)
+        inserted = 0
+        while not maintained.done():
+            with Session(business) as db:
+                db.execute(insert(KpiEventRow).values(id=inserted, domain="W", metric="m", created_at=NOW))
+                db.commit()
+            inserted += 1
+        with pytest.raises(GoliveError, match="in use"):
+            maintained.result()
+    business.dispose()
+    assert len(rows(engine)) == inserted > 0
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,10 @@ KEPT: Final = "kpi_event_kept"
 GONE: Final = "kpi_event_gone_"
 """What detached partitions are called until they are dropped."""
 
-# How long everybody else waits behind a lock that is not granted, in ms. The last ones outlast the second
-# after which PostgreSQL cancels an autovacuum that is in the way.
-_LOCK_TIMEOUTS_MS = [100] * 10 + [300] * 10 + [1_300] * 3
+_LOCK_TIMEOUTS_MS = [100] * 20 + [200] * 20
+"""How long everybody else waits behind a lock that is not granted, at each try."""
+_VACUUM_MS = 1_300
+"""How long a vacuum alone is waited for: PostgreSQL cancels an autovacuum that is in the way for a second."""
 _IDLE_MS = 2_000
 """For how long who has the table, and was stopped, keeps it from everybody."""
 _PAUSE_S = 0.5
@@ -130,13 +131,20 @@ def locked(engine: Engine, act: Callable[[Connection], T]) -> T:
     Raises:
         GoliveError: Somebody used the table all the time.
     """
-    for timeout_ms in _LOCK_TIMEOUTS_MS:
+    for number, timeout_ms in enumerate(_LOCK_TIMEOUTS_MS):
+        # At first without its partitions: nothing reaches them but through it, and a vacuum of one may go on.
+        only = "ONLY" if number < len(_LOCK_TIMEOUTS_MS) / 2 else ""
         try:
             with engine.begin() as connection:
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {timeout_ms}")
-                connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}")
-                # Not its partitions: nothing reaches them but through it, and a vacuum of one may go on.
-                connection.exec_driver_sql(f"LOCK TABLE ONLY {layout(connection).sql(TABLE)}")
+                table = layout(connection).sql(TABLE)
+                execute(
+                    connection,
+                    f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}",
+                    f"SET LOCAL lock_timeout = {_VACUUM_MS}",
+                    f"LOCK TABLE {only} {table} IN SHARE UPDATE EXCLUSIVE MODE",  # nobody waits behind this
+                    f"SET LOCAL lock_timeout = {timeout_ms}",
+                    f"LOCK TABLE ONLY {table}",
+                )
                 return act(connection)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) not in _TRY_AGAIN:

@@ -6,6 +6,8 @@ which they happened, so that a range of time is a range of pages.
 
 from alembic import op
 
+from golive.migrations.waiting import keep_writers_out
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -17,6 +19,7 @@ _NAME = "ix_kpi_event_created_at"
 def upgrade() -> None:
     """Make the index; SQLite has none of its kind, and reads stream by stream."""
     if op.get_bind().dialect.name == "postgresql":
+        keep_writers_out(op.get_bind(), "kpi_event")
         op.create_index(
             _NAME,
             "kpi_event",
