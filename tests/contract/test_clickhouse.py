@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from golive import database, governance, otel_logs, pipeline, readers, regression
 from golive.account import Account
 from golive.errors import SchemaError
-from golive.exporters.clickhouse import fingerprint
+from golive.exporters.clickhouse import ClickHouseLogRecordExporter, fingerprint
 from golive.kpi import kpi_fail, kpi_success, kpi_value
 from golive.otel_logs import LogRecordExportResult
 from golive.reader import EventFilter
@@ -188,6 +189,31 @@ def test_a_batch_of_which_one_table_failed_is_whole_after_the_next_try(clickhous
         assert total(place) == 50
         with place.reading() as reader:
             assert [entry.id for entry in reader.timeline("deal_1")] == list(range(1, 51))
+
+
+def test_a_refused_event_is_reported_once_however_often_its_batch_is_tried(
+    clickhouse_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [event(1), event(2, metric="poison"), event(3), event(4)]
+    records = [otel_logs.readable(otel_logs.to_record(each)) for each in made]
+    refused: list[str] = []
+    with opened(clickhouse_store) as place:
+        place.exporter.on_rejected = refused.append
+        place.execute(f"ALTER TABLE {place.tables()[0]} ADD CONSTRAINT no_poison CHECK metric != 'poison'")
+        insert_all = ClickHouseLogRecordExporter._insert_all
+
+        def away_at_the_fourth(self: ClickHouseLogRecordExporter, client: Any, events: Any) -> None:
+            if [each.id for each in events] == [4]:
+                raise RuntimeError("the store is away")
+            insert_all(self, client, events)
+
+        with monkeypatch.context() as away:
+            away.setattr(ClickHouseLogRecordExporter, "_insert_all", away_at_the_fourth)
+            for _ in range(3):
+                assert place.exporter.export(records) is LogRecordExportResult.FAILURE
+        assert place.exporter.export(records) is LogRecordExportResult.SUCCESS
+        assert total(place) == 3
+    assert [json.loads(row)["id"] for row in refused] == [2]
 
 
 @one_store

@@ -14,6 +14,7 @@ from golive import otel_logs, pipeline
 from golive.account import Account
 from golive.database import normalise_url, upgrade
 from golive.events import KpiEvent
+from golive.exporters._rows import PostgresRows, SqliteRows
 from golive.exporters.sql import SqlLogRecordExporter
 from golive.ids import IdGenerator
 from golive.kpi import kpi_success
@@ -24,6 +25,7 @@ from golive.otel_logs import (
     SdkLoggerProvider,
     SimpleLogRecordProcessor,
 )
+from tests.contract.conftest import Golive
 
 NOW = time.time_ns()
 
@@ -217,6 +219,121 @@ def test_an_event_refused_behind_one_that_is_there_already_holds_up_no_other(
     assert exporter.write(batch) == 2_999
     assert len(rows(engine)) == 3_000
     assert [json.loads(row)["id"] for row in refused] == [5_000]
+
+
+def test_an_event_an_operators_unique_index_refuses_holds_up_no_other(
+    exporter: SqlLogRecordExporter, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE UNIQUE INDEX mine ON kpi_event (correlation_id)"))
+        connection.execute(text("CREATE UNIQUE INDEX mine_too ON kpi_event (lower(actor))"))
+    refused: list[str] = []
+    exporter.on_rejected = refused.append
+    assert exporter.write([event(1, correlation_id="deal", actor="ops")]) == 1
+    batch = [
+        event(2, correlation_id="deal"),
+        event(3, actor="OPS"),
+        event(4),
+        event(1, emitter=2),  # an id that is taken is still another matter
+    ]
+    began = time.monotonic()
+    assert exporter.write(batch) == 2
+    assert time.monotonic() - began < 5
+    assert sorted(row.emitter for row in rows(engine)) == [1, 1, 2]
+    assert [json.loads(row)["id"] for row in refused] == [2, 3]
+
+
+def test_an_event_that_a_trigger_calls_a_duplicate_holds_up_no_other(
+    postgres_store: str,
+) -> None:
+    engine, exporter = create_engine(normalise_url(postgres_store)), SqlLogRecordExporter(postgres_store)
+    refused: list[str] = []
+    exporter.on_rejected = refused.append
+    on_insert(engine, "RAISE EXCEPTION 'poison' USING ERRCODE = 'unique_violation'")
+    assert exporter.write([event(1), event(2, metric="poison"), event(3)]) == 2
+    assert [json.loads(row)["id"] for row in refused] == [2]
+    exporter.shutdown()
+    engine.dispose()
+
+
+def test_a_refused_event_is_reported_once_however_often_its_batch_is_tried(
+    exporter: SqlLogRecordExporter, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_poison(engine)
+    refused: list[str] = []
+    exporter.on_rejected = refused.append
+    kind: Any = type(exporter._statements())
+    insert_many = kind.insert_many
+
+    def away_at_the_fourth(self: Any, connection: Any, given: Any) -> int:
+        given = list(given)
+        if [row.id for row in given] == [4]:
+            raise RuntimeError("the store is away")
+        inserted: int = insert_many(self, connection, given)
+        return inserted
+
+    batch = [
+        otel_logs.readable(otel_logs.to_record(made))
+        for made in (event(1), event(2, metric="poison"), event(3), event(4))
+    ]
+    with monkeypatch.context() as away:
+        away.setattr(kind, "insert_many", away_at_the_fourth)
+        for _ in range(3):
+            assert exporter.export(batch) is LogRecordExportResult.FAILURE
+    assert exporter.export(batch) is LogRecordExportResult.SUCCESS
+    assert [row.id for row in rows(engine)] == [1, 3, 4]
+    assert [json.loads(row)["id"] for row in refused] == [2]
+
+
+def test_a_trigger_that_drops_rows_costs_the_business_no_commit(golive: Golive) -> None:
+    on_insert(golive.engine, "RETURN NULL" if golive.engine.dialect.name == "postgresql" else "RAISE(IGNORE)")
+    with Session(golive.engine) as db:
+        db.execute(text("INSERT INTO deal (id) VALUES (1)"))
+        kpi_success(db, "W", "sent")
+        kpi_success(db, "W", "poison")
+        db.commit()
+    assert golive.metrics() == ["sent"]
+    with golive.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM deal")) == 1
+
+
+def test_an_error_of_the_exporters_own_costs_the_business_no_commit(
+    golive: Golive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("a bug")
+
+    for kind in (PostgresRows, SqliteRows):
+        monkeypatch.setattr(kind, "insert_free", broken)
+    with Session(golive.engine) as db:
+        db.execute(text("INSERT INTO deal (id) VALUES (1)"))
+        kpi_success(db, "W", "sent")
+        db.commit()
+    assert golive.metrics() == ["sent"]
+    with golive.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM deal")) == 1
+
+
+def on_insert(engine: Engine, act: str) -> None:
+    """Have a trigger act before an event of the metric `poison` is inserted."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(
+                text(
+                    "CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                    f"IF NEW.metric = 'poison' THEN {act}; END IF; RETURN NEW; END $$"
+                )
+            )
+            connection.execute(
+                text("CREATE TRIGGER act BEFORE INSERT ON kpi_event FOR EACH ROW EXECUTE FUNCTION act()")
+            )
+        else:
+            connection.execute(
+                text(
+                    "CREATE TRIGGER act BEFORE INSERT ON kpi_event WHEN NEW.metric = 'poison' "
+                    f"BEGIN SELECT {act}; END"
+                )
+            )
 
 
 def refuse_poison(engine: Engine) -> None:

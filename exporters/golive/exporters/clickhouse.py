@@ -172,33 +172,34 @@ class ClickHouseLogRecordExporter(LogRecordExporter):
             return self._writing
 
     def _insert(self, events: list[KpiEvent]) -> int:
-        """Write what the store takes; `on_rejected` gets the rest, which must not hold up all behind it."""
-        fitting = []
+        """Write what the store takes; `on_rejected` gets the rest, which must not hold up all behind it.
+
+        Only once all is written, for a batch that fails half way is tried again.
+        """
+        refused: list[tuple[KpiEvent, str]] = []
+        fitting: list[KpiEvent] = []
         for event in events:
             if _FIRST_NS <= event.created_ns <= _LAST_NS:
                 fitting.append(event)
             else:
-                self._reject(event, "its time is not from 1900 to 2299")
-        if not fitting:
-            return 0
-        client = self._client()
-        try:
-            self._insert_all(client, fitting)
-        except Exception as error:
-            if not _is_refused(error):
-                raise
-            return sum(self._insert_one(client, event) for event in fitting)
-        return len(fitting)
+                refused.append((event, "its time is not from 1900 to 2299"))
+        if fitting:
+            refused += self._insert_fitting(self._client(), fitting)
+        for event, why in refused:
+            self._reject(event, why)
+        return len(events) - len(refused)
 
-    def _insert_one(self, client: "Client", event: KpiEvent) -> bool:
+    def _insert_fitting(self, client: "Client", events: list[KpiEvent]) -> list[tuple[KpiEvent, str]]:
+        """Write what the store takes; return what it refuses, and why."""
         try:
-            self._insert_all(client, [event])
+            self._insert_all(client, events)
         except Exception as error:
             if not _is_refused(error):
                 raise
-            self._reject(event, one_line(error))
-            return False
-        return True
+            if len(events) == 1:
+                return [(events[0], one_line(error))]
+            return [refused for event in events for refused in self._insert_fitting(client, [event])]
+        return []
 
     def _insert_all(self, client: "Client", events: Sequence[KpiEvent]) -> None:
         with told(self._url, "INSERT INTO kpi_event"):

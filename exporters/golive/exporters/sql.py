@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -28,6 +28,9 @@ from golive.exporters._rows import PostgresRows, Row, SqliteRows, event_of, row_
 from golive.ids import next_probe
 from golive.otel_logs import LogRecordExporter, LogRecordExportResult, ReadableLogRecord
 
+if TYPE_CHECKING:
+    from psycopg.errors import Diagnostic
+
 __all__ = ["SqlLogRecordExporter"]
 
 _log = logging.getLogger(__name__)
@@ -35,7 +38,8 @@ _log = logging.getLogger(__name__)
 _RECHECK_S = 5.0
 _READ_ONLY_TRANSACTION = "25006"
 _UNIQUE_VIOLATION = "23505"
-_SQLITE_TAKEN = ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID", "SQLITE_CONSTRAINT_UNIQUE")
+_SQLITE_TAKEN = ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID")
+_SQLITE_UNIQUE_ID = "UNIQUE constraint failed: kpi_event.id"
 _ANSWER_S = 60.0
 """How long a store that has taken a batch may keep silent; then the batch is tried again."""
 _ASKING_S = 2.0
@@ -94,8 +98,9 @@ class SqlLogRecordExporter(LogRecordExporter):
     def insert(self, connection: Connection, events: Sequence[KpiEvent]) -> bool:
         """Insert in the open transaction of a business connection to this database, by one statement.
 
-        Returns False, with nothing done and the transaction intact, where that is not possible: the schema is
-        not there, the transaction is read-only, or SQLite refuses.
+        Returns False, with the transaction intact, where that is not possible: the schema is not there, the
+        transaction is read-only, SQLite refuses, or a trigger keeps a row out. Then all of them are to be
+        exported after the commit: those that are there all the same are known again.
 
         Raises:
             sqlalchemy.exc.DBAPIError: The transaction is lost: PostgreSQL refused, which aborts it, or SQLite
@@ -120,16 +125,19 @@ class SqlLogRecordExporter(LogRecordExporter):
         try:
             for _ in range(_MAX_PROBES):
                 if statements.insert_free(connection, rows) == len(rows):
-                    break
+                    return True
                 there = statements.select(connection, [row.id for row in rows])
+                if any(row.id not in there for row in rows):
+                    break  # its id is free: something else keeps it out
                 rows = [_moved(row) for row in rows if not there[row.id].is_same_event(row)]
         except DBAPIError as error:
             aborted = connection.dialect.name == "postgresql" and _sqlstate(error) != _READ_ONLY_TRANSACTION
             undone = begun and not database.sqlite_in_transaction(connection)
             if aborted or undone:
                 raise
-            return False
-        return True
+        except Exception as error:  # a bug here must not cost the business its commit (E6)
+            self._complaints.cannot_write(error)
+        return False
 
     def committed(self, events: Sequence[KpiEvent]) -> None:
         """Learn that events `insert` took are committed. Never blocks, nor raises."""
@@ -196,7 +204,7 @@ class SqlLogRecordExporter(LogRecordExporter):
                 return statements.insert_many(connection, rows())
         except Exception as error:
             if self._is_refused(error):
-                return self._write_one_by_one(statements, rows())
+                return self._write_one_by_one(statements, list(rows()))
             if not self._is_id_taken(error):
                 raise
         everything = list(rows())
@@ -207,20 +215,24 @@ class SqlLogRecordExporter(LogRecordExporter):
                 raise
         return self._write_one_by_one(statements, everything)
 
-    def _write_one_by_one(self, statements: SqliteRows | PostgresRows, rows: Iterable[Row]) -> int:
+    def _write_one_by_one(self, statements: SqliteRows | PostgresRows, rows: Sequence[Row]) -> int:
         """Write what the database takes of a batch it refused for a row; `on_rejected` gets the rest.
 
-        One such event must not hold up all behind it for ever.
+        One such event must not hold up all behind it for ever. It is told of only once all is written, for
+        a batch that fails half way is tried again.
         """
         written = 0
+        refused: list[tuple[Row, str]] = []
         for row in rows:
             try:
                 written += self._write_deduplicated(statements, [row])
             except Exception as error:
                 if not self._is_refused(error):
                     raise
-                _log.error("the event store refuses event %d: %s", row.id, one_line(error))
-                self.on_rejected(json.dumps(row._asdict()))
+                refused.append((row, one_line(error)))
+        for row, why in refused:
+            _log.error("the event store refuses event %d: %s", row.id, why)
+            self.on_rejected(json.dumps(row._asdict()))
         return written
 
     def _write_deduplicated(self, statements: SqliteRows | PostgresRows, rows: Sequence[Row]) -> int:
@@ -275,12 +287,22 @@ class SqlLogRecordExporter(LogRecordExporter):
             database.upgrade(self._url)
 
     def _is_id_taken(self, error: Exception) -> bool:
+        """Return whether an id is another event's; an operator's own unique index is another matter."""
         raw = _raw(error)
         if not isinstance(raw, self._engine.dialect.loaded_dbapi.IntegrityError):
             return False
-        return getattr(raw, "sqlstate", None) == _UNIQUE_VIOLATION or (
-            getattr(raw, "sqlite_errorname", None) in _SQLITE_TAKEN
-        )
+        if getattr(raw, "sqlstate", None) == _UNIQUE_VIOLATION:
+            return self._is_of_ids(raw.diag)
+        return getattr(raw, "sqlite_errorname", None) in _SQLITE_TAKEN or str(raw) == _SQLITE_UNIQUE_ID
+
+    def _is_of_ids(self, violated: "Diagnostic") -> bool:
+        """Return whether a unique index that was violated is one of ids; each partition has its own."""
+        if violated.constraint_name is None:  # a trigger, which says so of whatever it likes
+            return False
+        index = {"schema": violated.schema_name, "name": violated.constraint_name}
+        with self._engine.connect() as connection:
+            # One that has another name by now was exchanged by maintenance, which leaves an operator's alone.
+            return connection.scalar(_IS_OF_IDS, index) is not False
 
     def _is_refused(self, error: Exception) -> bool:
         """Return whether the database will never take a row: for a value, or an operator's constraint."""
@@ -292,6 +314,11 @@ class SqlLogRecordExporter(LogRecordExporter):
         return refused and not closing and not self._is_id_taken(error)
 
 
+_IS_OF_IDS = text(
+    "SELECT i.indnkeyatts = 1 AND a.attname IS NOT DISTINCT FROM 'id' FROM pg_index i "
+    "LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
+    "WHERE i.indexrelid = to_regclass(format('%I.%I', CAST(:schema AS text), CAST(:name AS text)))"
+)
 _SCHEMA_OF_TABLE = text(
     "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
     "WHERE c.oid = to_regclass('kpi_event')"
