@@ -72,6 +72,8 @@ def create_store_engine(
 ) -> Engine:
     """Return an engine for the store, of few connections that any thread may use.
 
+    The first of them makes an SQLite file that is missing, with its folders.
+
     Args:
         url: The store, as `normalise_url` returns it.
         deadline_s: If given, nothing waits longer for the database, in seconds: not to connect, not for a
@@ -88,6 +90,7 @@ def create_store_engine(
     if url.get_backend_name() == "sqlite":
         arguments = {"timeout": wait_s, "check_same_thread": False}
         engine = create_engine(url, connect_args=arguments, **pool)
+        event.listen(engine, "do_connect", lambda *_: _make_file(url))
         event.listen(engine, "connect", _set_up_sqlite)
     else:
         try:
@@ -109,8 +112,8 @@ def create_store_engine(
 def upgrade(url: URL, *, seed: bool = False) -> None:
     """Bring the schema to the newest revision; nothing happens if it is there, or is newer.
 
-    Several processes may call it at once: one migrates, the others wait for it. An SQLite file is made, with
-    its folders. Tables an application already has are adopted, with every row.
+    Several processes may call it at once: one migrates, the others wait for it. Tables an application already
+    has are adopted, with every row.
 
     Args:
         url: The store.
@@ -119,7 +122,6 @@ def upgrade(url: URL, *, seed: bool = False) -> None:
     Raises:
         sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses.
     """
-    _make_file(url)
     engine = create_store_engine(url)
     try:
         with engine.connect() as connection:
@@ -156,7 +158,6 @@ def check_schema(connection: Connection) -> None:
 @contextmanager
 def migrating(url: URL) -> Iterator[Connection]:
     """Give a connection in a transaction that only one process at a time can have; commit at the end."""
-    _make_file(url)
     engine = create_store_engine(url)
     try:
         with engine.connect() as connection:
@@ -213,10 +214,12 @@ def _migrate(url: URL, seed: bool) -> None:
 
 def _make_file(url: URL) -> None:
     """Make an SQLite file with its folders, where there is none: for its owner alone, as the spool is."""
-    if (path := sqlite_path(url)) is not None and not path.exists():
+    path = sqlite_path(url)
+    if path is None or path.exists() or url.query.get("mode", "rwc") != "rwc":
+        return
+    with contextlib.suppress(OSError):  # SQLite says why it cannot open it
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:

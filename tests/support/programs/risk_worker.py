@@ -31,9 +31,7 @@ class Worker:
         self.reserved: list[Reservation] = []
         skew = dt.timedelta(minutes=self.random.uniform(-20, 20))
         start = dt.datetime(2026, 3, 28, tzinfo=dt.UTC) + skew
-        vars(guard)["_own_time"] = lambda: (
-            start + dt.timedelta(hours=HOURS_A_SECOND * (time.time() - began))
-        )
+        vars(guard)["_own_time"] = lambda: start + dt.timedelta(hours=HOURS_A_SECOND * (time.time() - began))
 
     def act(self) -> None:
         choice = self.random.random()
