@@ -21,7 +21,8 @@ from tests.support.proxy import Mode, Proxy
 pytestmark = pytest.mark.stack
 
 MANY = 20_000
-INSERT = b"INSERT INTO kpi_event"
+INSERT = b"Transfer-Encoding: chunked"
+"""What the driver inserts comes in chunks; of what asks the length is known."""
 
 
 @pytest.fixture

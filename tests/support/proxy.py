@@ -75,15 +75,19 @@ class Proxy:
                 if source is server and self.mode == "slow":
                     time.sleep(self.delay_s)
                 if source is client and self.mode.startswith("lose") and self.loses in data:
-                    self._lose(data, server)
+                    self._lose(data, client, server)
                     return
                 (server if source is client else client).sendall(data)
 
-    def _lose(self, commit: bytes, server: socket.socket) -> None:
+    def _lose(self, commit: bytes, client: socket.socket, server: socket.socket) -> None:
         mode, self.mode = self.mode, "pass"
         if mode == "lose answer":
-            server.sendall(commit)
-            server.recv(65536)
+            while commit:
+                server.sendall(commit)
+                while not (readable := _readable(client, server)):
+                    continue
+                # The rest of it, if it comes in pieces; the answer ends the wait.
+                commit = b"" if server in readable else client.recv(65536)
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:
