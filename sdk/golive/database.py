@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from golive._database_url import (
     normalise_events_url,
@@ -37,6 +37,7 @@ __all__ = [
     "VERSION_TABLE",
     "check_schema",
     "create_store_engine",
+    "is_for_want_of_schema",
     "migrating",
     "normalise_events_url",
     "normalise_url",
@@ -59,7 +60,8 @@ _MIGRATION_TIMEOUT_S = 600.0
 _IDLE_MS = 30_000
 """For how long a process that migrates, and was stopped, may keep the tables from the others."""
 _MIGRATION_LOCK = int.from_bytes(b"golivedb")
-_UNDEFINED_TABLE = "42P01"
+_UNDEFINED = ("42P01", "42703")
+"""PostgreSQL's codes for a table and a column that are not there."""
 _GONE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 """When a server whose network is cut is taken for gone: after a minute, not after the hours of the system."""
 
@@ -144,7 +146,7 @@ def check_schema(connection: Connection) -> None:
         with connection.begin_nested():
             versions = connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}")).all()  # noqa: S608
     except (OperationalError, ProgrammingError) as error:
-        if not _is_missing_table(error):
+        if not is_for_want_of_schema(error):
             raise
         versions = []
     version = max(versions, default="")
@@ -239,7 +241,10 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _is_missing_table(error: OperationalError | ProgrammingError) -> bool:
+def is_for_want_of_schema(error: DBAPIError) -> bool:
+    """Return whether a statement failed for a table or a column that is not there."""
     if isinstance(error.orig, sqlite3.Error):
-        return "no such table" in str(error.orig)
-    return getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE
+        return any(
+            words in str(error.orig) for words in ("no such table", "no such column", "no column named")
+        )
+    return getattr(error.orig, "sqlstate", None) in _UNDEFINED
