@@ -218,6 +218,8 @@ def _reserve(work: Work, request: Request) -> Reservation | _Denied:
         if not reading.begun:
             ledger.begin_day(work, [GLOBAL, request.engine], reading.day, now)
             continue
+        if not ledger.lock(work):
+            continue
         reservation = _new(request, reading.day, now)
         limits = [book.policy.limits() for book in reading.books if book.policy is not None]
         try:

@@ -185,6 +185,21 @@ def begin_day(work: Work, engines: Sequence[str], day: dt.date, now: dt.datetime
                 raise _Overtaken
 
 
+def lock(work: Work) -> bool:
+    """Have the ledgers for the rest of the caller's transaction; return whether nobody else had them.
+
+    Where somebody had, who waited knows what was true before: a policy may have been tightened meanwhile. In
+    a transaction of golive's own, which waits no longer than its deadline, and on SQLite nothing is done.
+    """
+    if work.own or work.connection.dialect.name == "sqlite":
+        return True
+    current = select(_ledger.id).where(_ledger.engine == GLOBAL, _ledger.is_current)
+    if work.connection.scalar(current.with_for_update(key_share=True, skip_locked=True)) is not None:
+        return True
+    work.connection.scalar(current.with_for_update(key_share=True))
+    return False
+
+
 def expire(work: Work, now: dt.datetime) -> None:
     """Book the reservations that have expired, the oldest first; some hundreds at once."""
     with suppress(_Overtaken), work.several() as connection:
