@@ -51,6 +51,7 @@ def test_who_waited_for_the_ledgers_is_held_to_the_policy_of_when_it_gets_them(
     postgres_store: str, change_: dict[str, Any]
 ) -> None:
     business = create_engine(database.normalise_url(postgres_store))
+    risk_reserve_or_raise(postgres_store, "WHOLESALE", 1)  # the day has begun
 
     def reserve() -> str:
         with Session(business) as db:
