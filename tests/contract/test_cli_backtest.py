@@ -51,6 +51,14 @@ def test_a_change_in_the_store_is_found_and_nothing_is_written(
     assert audited(store) == []
 
 
+def test_times_may_be_said_as_how_long_ago(store: str, shell: Shell, tmp_path: Path) -> None:
+    fill(store, WHOLESALE, [True] * 300, start=utc_now() - dt.timedelta(days=9))
+    fill(store, WHOLESALE, [True] * 200, start=utc_now() - dt.timedelta(days=2))
+    ago = ("--since", "7d", "--until", "1h", "--change", "3d")
+    [found] = json.loads(run(shell, tmp_path, *WHOLESALE, *ago, "--format", "json"))
+    assert {(each["events"], each["quiet_events"]) for each in found["backtests"]} == {(200, 0)}
+
+
 def test_every_stream_with_a_policy_is_replayed_where_none_is_named(
     store: str, shell: Shell, tmp_path: Path
 ) -> None:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from golive.commands._common import DatabaseUrl, console, fail, reading, shown, store_url, telling_errors
+from golive.commands._common import (
+    TIME_HELP,
+    DatabaseUrl,
+    console,
+    fail,
+    moment,
+    reading,
+    shown,
+    store_url,
+    telling_errors,
+)
 from golive.commands.importing import Constants, Mapping, open_log
 
 if TYPE_CHECKING:
@@ -50,10 +60,10 @@ def backtest(
             "Default: the stored policy, and each mode as it comes.",
         ),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Events after this time.")] = None,
-    until: Annotated[str | None, typer.Option(help="Events before this time.")] = None,
+    since: Annotated[str | None, typer.Option(help=f"Events after this time. {TIME_HELP}")] = None,
+    until: Annotated[str | None, typer.Option(help=f"Events before this time. {TIME_HELP}")] = None,
     change: Annotated[
-        str | None, typer.Option(help="When something changed: trips before it are false ones.")
+        str | None, typer.Option(help=f"When something changed: trips before it are false ones. {TIME_HELP}")
     ] = None,
     every: Annotated[
         int | None,
@@ -74,8 +84,8 @@ def backtest(
         fail("expected DOMAIN and METRIC, or neither")
     if plot is not None and plot.suffix.lower() != ".svg":
         fail(f"--plot: expected a file that ends in .svg, got {plot.name}")
-    between = (_moment("--since", since), _moment("--until", until))
-    changed = _moment("--change", change)
+    between = (moment("since", since), moment("until", until))
+    changed = moment("change", change)
     named = None if domain is None or metric is None else (domain, metric)
     candidates = {text: _rule(text) for text in rules or _PRESETS}
     with telling_errors():
@@ -180,16 +190,6 @@ def _rule(text: str) -> "Rule":
         return Rule(**values)
     except InvalidArgument as error:
         fail(f"--rule: {error}")
-
-
-def _moment(option: str, text: str | None) -> dt.datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"{option}: expected a time, as 2026-11-23T09:00:00Z, got {text!r}")
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _as_json(stream: Stream, made: Made) -> dict[str, Any]:
