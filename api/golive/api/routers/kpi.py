@@ -25,6 +25,7 @@ from golive.api.schemas.kpi import (
     Timeline,
     TimelineEntryView,
 )
+from golive.events import ACTOR_MAX, CORRELATION_ID_MAX, DOMAIN_MAX, METRIC_MAX
 from golive.reader import Cursor, Event, EventFilter
 
 router = APIRouter(tags=["kpi"], route_class=GateRoute, responses=problem_responses(401, 403, 422, 429, 503))
@@ -35,7 +36,7 @@ _TEXT = r"^[^\u0000]*$"
 _CURSOR = struct.Struct(">qq")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-Domain = Annotated[str | None, Query(max_length=32, pattern=_TEXT)]
+Domain = Annotated[str | None, Query(max_length=DOMAIN_MAX, pattern=_TEXT)]
 Since = Annotated[Moment | None, Query(description="From when on.")]
 Until = Annotated[Moment | None, Query(description="Until before when.")]
 
@@ -71,10 +72,10 @@ async def record(control: Controlled, body: KpiBody) -> KpiRecorded:
 def list_events(
     control: Controlled,
     domain: Domain = None,
-    metric: Annotated[str | None, Query(max_length=64, pattern=_TEXT)] = None,
+    metric: Annotated[str | None, Query(max_length=METRIC_MAX, pattern=_TEXT)] = None,
     success: bool | None = None,
-    actor: Annotated[str | None, Query(max_length=64, pattern=_TEXT)] = None,
-    correlation_id: Annotated[str | None, Query(max_length=128, pattern=_TEXT)] = None,
+    actor: Annotated[str | None, Query(max_length=ACTOR_MAX, pattern=_TEXT)] = None,
+    correlation_id: Annotated[str | None, Query(max_length=CORRELATION_ID_MAX, pattern=_TEXT)] = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -100,7 +101,8 @@ def summarise(
 
 @router.get("/kpi/correlations/{correlation_id:path}", dependencies=[MAY_READ])
 def show_timeline(
-    control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128, pattern=_TEXT)]
+    control: Controlled,
+    correlation_id: Annotated[str, Path(min_length=1, max_length=CORRELATION_ID_MAX, pattern=_TEXT)],
 ) -> Timeline:
     """Everything that happened under a correlation id, in order; no events if nothing did."""
     with readers.reading(control.engine) as events:
