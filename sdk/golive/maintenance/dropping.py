@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
+from golive.instants import EPOCH
 from golive.maintenance.growing import columns_of, own
 from golive.maintenance.partitions import GONE, KEPT, TABLE, Layout, Partition, execute, layout, locked
 from golive.maintenance.retention import Retention, first_id
@@ -65,7 +66,7 @@ def drop_months(engine: Engine, retention: Retention, *, dry_run: bool = False) 
 
 def _old(found: Layout, retention: Retention) -> list[Partition]:
     """Return the partitions that end before everything that stays; the one with what is kept leads them."""
-    end = first_id(max(retention.before - _SLACK, dt.datetime(1970, 1, 1, tzinfo=dt.UTC)))
+    end = first_id(max(retention.before - _SLACK, EPOCH))
     return [
         partition
         for partition in found.partitions or ()

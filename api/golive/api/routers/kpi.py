@@ -26,6 +26,7 @@ from golive.api.schemas.kpi import (
     TimelineEntryView,
 )
 from golive.events import ACTOR_MAX, CORRELATION_ID_MAX, DOMAIN_MAX, METRIC_MAX
+from golive.instants import EPOCH, microseconds
 from golive.reader import Cursor, Event, EventFilter
 
 router = APIRouter(tags=["kpi"], route_class=GateRoute, responses=problem_responses(401, 403, 422, 429, 503))
@@ -34,7 +35,6 @@ _may_ingest = Depends(require("ingest"))
 _TEXT = r"^[^\u0000]*$"
 """PostgreSQL takes no NUL, not even to look for."""
 _CURSOR = struct.Struct(">qq")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 Domain = Annotated[str | None, Query(max_length=DOMAIN_MAX, pattern=_TEXT)]
 Since = Annotated[Moment | None, Query(description="From when on.")]
@@ -116,16 +116,15 @@ def _view(event: Any) -> dict[str, Any]:
 
 
 def _encode(event: Event) -> str:
-    microseconds = (event.created_at - _EPOCH) // dt.timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, event.id)).decode()
+    return base64.urlsafe_b64encode(_CURSOR.pack(microseconds(event.created_at), event.id)).decode()
 
 
 def _decode(cursor: str | None) -> Cursor | None:
     if cursor is None:
         return None
     try:
-        microseconds, event_id = _CURSOR.unpack(base64.urlsafe_b64decode(cursor))
-        return Cursor(_EPOCH + dt.timedelta(microseconds=microseconds), event_id)
+        created_us, event_id = _CURSOR.unpack(base64.urlsafe_b64decode(cursor))
+        return Cursor(EPOCH + dt.timedelta(microseconds=created_us), event_id)
     except (binascii.Error, struct.error, ValueError, OverflowError) as error:
         raise Problem(
             422, "The cursor is none", "cursor: expected next_cursor of the page before."
