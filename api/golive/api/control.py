@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
-from golive import database, governance, pipeline, settings
+from golive import database, governance, settings
 from golive.api.auth import Authenticator
 from golive.api.limits import Limits
 from golive.api.shared import Shared
@@ -43,8 +43,6 @@ class Control:
     engine: Engine
     """golive's own: whatever waits for the database waits no longer than the deadline."""
     settings: ServiceSettings
-    anonymous: frozenset[str]
-    """What needs no token: `runbook`, `metrics`, `read`."""
     authenticator: Authenticator
     limits: Limits
     evaluator: RunbookEvaluator
@@ -78,7 +76,7 @@ class Control:
         if scrape_timeout_s is not None and scrape_timeout_s > 0:
             wait_s = min(wait_s, scrape_timeout_s * _SCRAPE_MARGIN)
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(KpiCollector(pipeline.host_account))
+        registry.register(KpiCollector())
         registry.register(GateCollector(self.evaluator, self.levers, self.state, wait_s))
         return render(registry, accept)
 
@@ -97,7 +95,6 @@ def build_control(db: object = None, given: ServiceSettings | None = None) -> Co
     return Control(
         engine=engine,
         settings=service,
-        anonymous=service.anonymous,
         authenticator=Authenticator(governance.engine_for(url, lane="switch"), service, limits),
         limits=limits,
         evaluator=RunbookEvaluator(url, gate.runbook_interval_s),

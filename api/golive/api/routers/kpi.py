@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 
 from golive import ingest, readers
-from golive.api.auth import MAY_READ, require
+from golive.api.auth import MAY_READ, Requirement
 from golive.api.control import Controlled
 from golive.api.problems import Problem, problem_responses
 from golive.api.routes import GateRoute, IngestRoute
@@ -31,7 +31,7 @@ from golive.reader import Cursor, Event, EventFilter
 
 router = APIRouter(tags=["kpi"], route_class=GateRoute, responses=problem_responses(401, 403, 422, 429, 503))
 
-_may_ingest = Depends(require("ingest"))
+_may_ingest = Depends(Requirement("ingest"))
 _TEXT = r"^[^\u0000]*$"
 """PostgreSQL takes no NUL, not even to look for."""
 _CURSOR = struct.Struct(">qq")
