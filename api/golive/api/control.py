@@ -25,8 +25,7 @@ from golive.settings import ServiceSettings
 
 ANSWER_WAIT_S = 11.0
 """How long an answer waits for the runbook; a check takes 10 s at most."""
-_THREADS = 16
-"""For scrapes, apart from the threads that slow requests may use up."""
+_SCRAPE_THREADS = 16
 _SWITCH_THREADS = 4
 _KPI_THREADS = 2
 _OTLP_THREADS = 2
@@ -50,7 +49,10 @@ class Control:
     state: StateEvaluator
     readiness: Evaluator[str | None]
     """Why the store cannot be used; None if it can."""
-    threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
+    scrape_threads: anyio.CapacityLimiter = field(
+        default_factory=lambda: anyio.CapacityLimiter(_SCRAPE_THREADS)
+    )
+    """For scrapes, apart from the threads that slow requests may use up."""
     switch_threads: anyio.CapacityLimiter = field(
         default_factory=lambda: anyio.CapacityLimiter(_SWITCH_THREADS)
     )

@@ -45,7 +45,7 @@ async def metrics(control: Controlled, request: Request) -> Response:
     """What Prometheus scrapes; OpenMetrics, with exemplars, for a client that accepts it."""
     accept = request.headers.get("accept", "")
     body, content_type = await anyio.to_thread.run_sync(
-        control.render_metrics, accept, _scrape_timeout_s(request), limiter=control.threads
+        control.render_metrics, accept, _scrape_timeout_s(request), limiter=control.scrape_threads
     )
     return Response(body, media_type=content_type)
 
