@@ -13,6 +13,7 @@ from golive.checklist import checklist
 from golive.checks import DEFAULT_TIMEOUT_S, Check, CheckFunction, CheckResult, Severity
 from golive.models import HeimdallPolicy, RegressionPolicy, RegressionState, RiskPolicy
 from golive.models.base import utc_now
+from golive.models.risk import GLOBAL
 from golive.state import ALL_OFF, State, read_from
 from golive.tripwire import BLIND
 
@@ -22,7 +23,6 @@ AUDIT_MAX_AGE: Final = dt.timedelta(days=1)
 """How old the last verification of a longer chain may be."""
 BACKLOG_MAX_AGE_S: Final = 60.0
 LOSS_SHOWN_S: Final = 600.0
-GLOBAL: Final = "GLOBAL"
 
 _SEED = "Run `golive db upgrade` (or `alembic upgrade head`) to seed the policies."
 
