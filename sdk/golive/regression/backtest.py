@@ -108,7 +108,7 @@ class Backtest(NamedTuple):
 
 
 def default_rules(policy: RegressionPolicyView | None) -> dict[str, Rule]:
-    """Return the candidates nobody has to name: the stored policy, if there is one, and each mode as it comes.
+    """Return the candidates nobody has to name: the stored policy, if any, and each mode as it comes.
 
     Raises:
         InvalidArgument: The policy has a figure that cannot be.
