@@ -32,6 +32,7 @@ from golive.detail import to_json_text
 from golive.errors import ConfigurationError, InvalidEvent
 from golive.events import KpiEvent, check_actor, check_correlation_id, check_domain, check_metric, check_value
 from golive.ids import id_at
+from golive.instants import microseconds
 
 __all__ = ["BadLine", "EventLog"]
 
@@ -53,7 +54,6 @@ MAX_ROW_LINES, _LEAST_ROW_LINES = 1024, 8
 """How many lines a row of CSV may have: a quote that closes nowhere would take in the rest of the log."""
 _63_BITS = (1 << 63) - 1
 _UNDECODED = re.compile("[\udc80-\udcff]")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EARLIEST, _LATEST = dt.datetime(1970, 1, 2, tzinfo=dt.UTC), dt.datetime(2248, 1, 1, tzinfo=dt.UTC)
 
 
@@ -357,8 +357,7 @@ def _time(cell: Any) -> int:
         moment = moment.replace(tzinfo=dt.UTC)
     if not _EARLIEST <= moment < _LATEST:
         raise InvalidEvent("occurred_at", "a time from 1970 to 2247", ascii(cell)[:60])
-    since = moment - _EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    return microseconds(moment) * 1_000
 
 
 def _detail(cell: Any) -> str | None:

@@ -101,7 +101,7 @@ def change_in(
     if version is not None and version != before.version:
         raise VersionConflict("the go-live state", version, before.version)
     if flags.get("go_live_enabled") and before.kill_switch_engaged:
-        raise Blocked([{"id": "kill_switch_clear", "message": "The kill switch was engaged a moment ago."}])
+        raise Blocked([runbook.kill_switch_report(before)])
     after = before._replace(
         **flags,
         changed_by=actor,

@@ -124,9 +124,10 @@ def test_a_switch_engaged_after_the_runbook_was_read_still_wins(production: str,
         return found
 
     monkeypatch.setattr("golive.go_live.runbook.build_runbook", engaged_meanwhile)
-    with pytest.raises(Blocked):
+    with pytest.raises(Blocked) as blocked:
         go_live.enable(production, actor="ops", reason="week 1")
     assert not go_live.read(production).go_live_enabled
+    assert blocked.value.blockers == build_runbook(production)["blockers"]
     refused = acts(production)[0]
     assert (refused.actor, refused.ok, refused.after) == ("ops", False, {"blockers": ["kill_switch_clear"]})
 

@@ -11,10 +11,11 @@ from golive.correlation import current_trace_id
 from golive.errors import IdempotencyConflict, InvalidArgument, NotReserved, ReservationClosed, RiskDenied
 from golive.events import check_correlation_id
 from golive.joining import Work, apart, joined
+from golive.models.risk import GLOBAL
 from golive.risk import ledger, reservations, statements
 from golive.risk.decision import POLICY_MISSING, Refusal, refusal
 from golive.risk.money import NO_CAP, check_amount
-from golive.risk.policy import ACTIONS_MAX, GLOBAL, Limits, check_engine
+from golive.risk.policy import ACTIONS_MAX, Limits, check_engine
 from golive.risk.reservations import DEFAULT_EXPIRY_S, Found, Request, Reservation
 
 _ATTEMPTS: Final = 1000

@@ -29,7 +29,8 @@ from sqlalchemy import (
 from golive.joining import Work
 from golive.models import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
 from golive.models.base import EXACT, UtcDateTime, utc_now
-from golive.risk.policy import GLOBAL, POLICIES, Limits, RiskPolicyView
+from golive.models.risk import GLOBAL
+from golive.risk.policy import POLICIES, Limits, RiskPolicyView
 
 _EXPIRED_AT_ONCE: Final = 500
 _ZERO: Final = Decimal("0.00")
