@@ -33,6 +33,8 @@ _SHARING = (StaticPool, SingletonThreadPool)
 """Pools whose connections several sessions have at once, as those to a database in memory."""
 _AT_COMMIT = 0
 """The level of events that the commit under way decides on; no object has this id()."""
+_MAX_FLUSHES = 100
+"""So often SQLAlchemy flushes in a commit before it gives up."""
 
 
 class Recorder(Protocol):
@@ -184,7 +186,7 @@ def hold(session: Session, held_event: KpiEvent, recorder: Recorder) -> bool:
 
 
 def install() -> None:
-    """Listen to every session of the process; a session without held events costs a dictionary look-up."""
+    """Listen to every session of the process; one that never emits costs a few look-ups a transaction."""
     for name, listener in _LISTENERS.items():
         if not event.contains(Session, name, listener):
             event.listen(Session, name, listener)
@@ -199,11 +201,12 @@ def _after_begin(session: Session, transaction: SessionTransaction, connection: 
 
 
 def _before_commit(session: Session) -> None:
-    held: HeldEvents | None = session.info.get(_HELD)
-    if held is None or session.in_nested_transaction():
+    if session.in_nested_transaction():
         return
-    # What the flush emits must be in the insert, and SQLAlchemy would flush only after this hook.
-    session.flush()
+    _flush(session)
+    held: HeldEvents | None = session.info.get(_HELD)
+    if held is None:
+        return
     if any(held.levels.values()):
         pending = held.take()
         held.levels[_AT_COMMIT] = pending
@@ -245,6 +248,20 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
     del session.info[_HELD]
     held.finalizer.detach()
     held.end_undecided()
+
+
+def _flush(session: Session) -> None:
+    """Flush until nothing is left: what a flush emits must be in the insert.
+
+    SQLAlchemy does the same after the hooks before a commit.
+    """
+    # What is public takes four times as long to say what is left, and says nothing of a flush under way.
+    if getattr(session, "_flushing", False):
+        return
+    for _ in range(_MAX_FLUSHES):
+        session.flush()
+        if getattr(session, "_is_clean", lambda: True)():
+            return
 
 
 def _enclosing(transaction: SessionTransaction) -> SessionTransaction:

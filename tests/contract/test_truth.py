@@ -277,6 +277,30 @@ def test_an_event_emitted_by_the_flush_of_the_commit_is_in_it(golive: Golive) ->
     assert golive.metrics() == ["flushed", "sent"]
 
 
+def test_the_first_event_may_be_emitted_by_the_flush_of_the_commit(golive: Golive) -> None:
+    make = sessionmaker(golive.engine)
+    # The second deal is a flush after the flush.
+    event.listen(make, "after_flush_postexec", lambda db, _: db.add(deal(2)), once=True)
+    event.listen(make, "before_flush", lambda db, *_: kpi_success(db, "W", next(iter(db.new)).name))
+    with make() as db:
+        db.add(deal(1))
+        db.commit()
+        # No flush of the pipeline: the rows came with the transaction.
+        assert db.scalars(text("SELECT metric FROM kpi_event ORDER BY id")).all() == ["deal_1", "deal_2"]
+        assert sum(pipeline.account().events.values()) == deals(golive) == 2
+
+
+def test_a_hook_of_the_flush_may_commit(golive: Golive) -> None:
+    make = sessionmaker(golive.engine)
+    event.listen(make, "before_flush", lambda session, *_: session.commit())
+    with make() as db:
+        db.execute(select(Deal)).all()
+        kpi_success(db, "W", "sent")
+        db.add(deal(1))
+        db.flush()
+    assert golive.metrics() == ["sent"]
+
+
 def test_a_scoped_session_is_a_session(golive: Golive) -> None:
     db = scoped_session(sessionmaker(golive.engine))
     db.add(deal(1))
