@@ -13,7 +13,7 @@ import logging
 import queue
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from sqlalchemy import Connection, Engine, event
@@ -116,7 +116,8 @@ class HeldEvents:
             can_ask = (
                 not connection.dialect.is_async and not connection.closed and connection.in_transaction()
             )
-            self.wrote = bool(self.wrote) or not can_ask or _wrote(connection, None)
+            _, changes_before = _watched.get(connection, (None, None))
+            self.wrote = bool(self.wrote) or not can_ask or _wrote(connection, changes_before)
             if not connection.dialect.is_async:
                 with contextlib.suppress(Exception):
                     connection.close()
@@ -177,10 +178,11 @@ def hold(session: Session, held_event: KpiEvent, recorder: Recorder) -> bool:
     if held is None:
         held = session.info[_HELD] = HeldEvents(recorder)
         held.finalizer = weakref.finalize(session, recorder.abandoned.put, held)
+        changes: Mapping[Connection, int] = session.info.get(_CHANGES, {})
         # No public attribute tells a running transaction's connections without opening one.
         for key in list(getattr(root, "_connections", ())):
             if isinstance(key, Connection):
-                held.watch(key, session.info.get(_CHANGES))
+                held.watch(key, changes.get(key))
     held.add(transaction, held_event)
     return True
 
@@ -193,8 +195,11 @@ def install() -> None:
 
 
 def _after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if transaction.nested:
+        return  # what its savepoint has around it may have written
     changes = _changes(connection)
-    session.info[_CHANGES] = changes
+    if changes is not None:
+        session.info.setdefault(_CHANGES, weakref.WeakKeyDictionary())[connection] = changes
     held: HeldEvents | None = session.info.get(_HELD)
     if held is not None and connection not in held.connections:
         held.watch(connection, changes)

@@ -136,6 +136,37 @@ def test_a_close_after_only_reading_records(golive: Golive) -> None:
     assert golive.metrics() == ["priced"]
 
 
+def test_a_write_before_a_savepoint_counts_as_a_write(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.flush()
+        with db.begin_nested():
+            db.scalar(select(Deal))
+        kpi_success(db, "W", "sent")
+    assert golive.metrics() == []
+    assert deals(golive) == 0
+    assert pipeline.account().discarded == {"uncommitted": 1}
+
+
+def test_a_write_in_one_of_several_databases_counts_as_a_write(golive: Golive, tmp_path: Path) -> None:
+    engines = [create_engine(f"sqlite:///{tmp_path}/business-{number}.db") for number in range(2)]
+    for engine in engines:
+        Base.metadata.create_all(engine)
+    with Session(engines[1]) as db:
+        db.add_all(map(deal, range(10)))
+        db.flush()
+        rows_before = db.connection().connection.driver_connection.total_changes  # type: ignore[union-attr]
+        db.rollback()
+    assert rows_before == 10  # of the connection that the pool gives again
+    with Session() as db:
+        db.execute(insert(Deal).values(id=1, name="x"), bind_arguments={"bind": engines[0]})
+        db.execute(select(Deal), bind_arguments={"bind": engines[1]})
+        kpi_success(db, "W", "sent")
+    for engine in engines:
+        engine.dispose()
+    assert golive.metrics() == []
+
+
 def test_a_write_after_the_event_counts_as_a_write(golive: Golive) -> None:
     with Session(golive.engine) as db:
         db.execute(select(Deal)).all()
@@ -163,6 +194,24 @@ def test_a_session_that_is_only_dropped_is_decided_like_a_closed_one(golive: Gol
     gc.collect()
     assert golive.metrics() == ["read"]
     assert deals(golive) == 0
+
+
+def test_a_dropped_session_has_only_read_whoever_began_its_transaction(
+    golive: Golive, tmp_path: Path
+) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/business.db", connect_args={"isolation_level": None})
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    Base.metadata.create_all(engine)
+
+    def forget() -> None:
+        db = Session(engine)
+        db.execute(select(Deal)).all()
+        kpi_success(db, "W", "read")
+
+    forget()
+    gc.collect()
+    assert golive.metrics() == ["read"]
+    engine.dispose()
 
 
 def test_without_an_open_transaction_an_event_is_recorded_at_once(golive: Golive) -> None:
