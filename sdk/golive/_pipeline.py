@@ -6,7 +6,8 @@ import os
 import queue
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,9 +39,10 @@ _BLOCK_POLL_S = 0.01
 
 
 class Undecided(NamedTuple):
-    """Events of a transaction whose commit was never answered, and when to ask the store about them."""
+    """Events of a transaction whose commit was never answered, how to ask for them, and when."""
 
     events: Sequence[KpiEvent]
+    find: Callable[[], Iterable[KpiEvent]]
     due: float
 
 
@@ -164,7 +166,7 @@ class Pipeline:
         self._shared.intend(held)
         inserted = False
         try:
-            inserted = self._store.insert(connection, held)
+            inserted = self._store.insert(connection, held, partial(self._shared.note_transaction, held))
         finally:
             if not inserted:
                 self._shared.withdraw(held)
@@ -184,7 +186,9 @@ class Pipeline:
 
     def undecided(self, inserted: Sequence[KpiEvent]) -> None:
         if inserted:
-            self._undecided.append(Undecided(inserted, time.monotonic() + SETTLE_S))
+            ids = [event.id for event in inserted]
+            find = partial(self._store.find, ids, self._shared.transactions_of(inserted))
+            self._undecided.append(Undecided(inserted, find, time.monotonic() + SETTLE_S))
 
     def record_now(self, held: Sequence[KpiEvent]) -> None:
         for event in held:
@@ -318,13 +322,14 @@ class Pipeline:
                 self.abandoned.get_nowait().end_abandoned()
         for undecided in [each for each in self._undecided if each.due <= time.monotonic()]:
             self._undecided.remove(undecided)
-            self._ask_about(undecided.events)
+            self._ask_about(undecided)
 
-    def _ask_about(self, inserted: Sequence[KpiEvent]) -> None:
+    def _ask_about(self, undecided: Undecided) -> None:
+        inserted = undecided.events
         try:
-            emitters = {found.id: found.emitter for found in self._store.find([each.id for each in inserted])}
-        except Exception:  # the store is away: its driver raises what it likes
-            self.undecided(inserted)
+            emitters = {found.id: found.emitter for found in undecided.find()}
+        except Exception:  # the store is away, and its driver raises what it likes; or it has not decided
+            self._undecided.append(undecided._replace(due=time.monotonic() + SETTLE_S))
             return
         self.publish([each for each in inserted if emitters.get(each.id) == each.emitter])
         self.undo([each for each in inserted if emitters.get(each.id) != each.emitter])

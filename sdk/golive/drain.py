@@ -31,7 +31,7 @@ UNREADABLE_S = 60.0
 """How long a dead process's spool that cannot be read is left alone."""
 COMPLAIN_EVERY_S = 60.0
 SETTLE_S = 2.0
-"""How long after its client is gone a transaction may still commit on the server."""
+"""How long after its client is gone it is first asked what became of a transaction."""
 
 
 class Drain:

@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -54,7 +54,7 @@ _NOTHING: Final = CELL.pack(0.0, 0)
 Labels = tuple[str, str, str]
 """Domain, metric and outcome."""
 _Records = dict[Key, list[bytes]]
-Find = Callable[[Sequence[int]], Iterable[KpiEvent]]
+Find = Callable[[Sequence[int], Collection[int]], Iterable[KpiEvent]]
 
 
 class Exemplar(NamedTuple):
@@ -89,6 +89,16 @@ class Counted(NamedTuple):
 
     times: int
     last_at_s: float
+
+
+class _Intent(NamedTuple):
+    """Some events of a transaction that was about to commit."""
+
+    first: int
+    """The number of the first of them if they were being counted, else 0."""
+    ids: list[int]
+    transaction: int
+    """The database's number of it, 0 if there is none."""
 
 
 @dataclass
@@ -159,8 +169,9 @@ def retire(folder: Path, find: Find | None, max_series: int) -> bool:
 
     Args:
         folder: The process's spool folder.
-        find: Returns those of the events with the given ids that the store has; None where nothing was
-            killed between a commit and its count.
+        find: Returns those of the events with the given ids that the store has, and raises while one of the
+            transactions with the given numbers is open; None where nothing was killed between a commit and
+            its count.
         max_series: As for `read`.
     """
     file = folder / FILE
@@ -316,23 +327,26 @@ def _count_lines(records: _Records, lines: Iterable[tuple[int, bytes]]) -> None:
 def _count_intended(records: _Records, find: Find) -> None:
     """Count the events of committed transactions that are not counted, or not in every cell."""
     intents = _intents(records)
-    found = {event.id: event for event in find([event_id for _, ids in intents for event_id in ids])}
-    following = max(_reached(records, TX + EVENTS), *(first + len(ids) for first, ids in intents), 0) + 1
+    transactions = {intent.transaction for intent in intents} - {0}
+    all_ids = [event_id for intent in intents for event_id in intent.ids]
+    found = {event.id: event for event in find(all_ids, transactions)}
+    following = max(_reached(records, TX + EVENTS), *(first + len(ids) for first, ids, _ in intents), 0) + 1
     # Those that were being counted first: their numbers are given.
-    for first, ids in sorted(intents, key=lambda intent: intent[0] == 0):
+    for first, ids, _ in sorted(intents, key=lambda intent: intent.first == 0):
         for position, event_id in enumerate(ids, first or following):
             if event_id in found:
                 _count(records, TX, found[event_id], position)
         following += 0 if first else len(ids)
 
 
-def _intents(records: _Records) -> list[tuple[int, list[int]]]:
-    """Return the ids of each undecided transaction, with the number of the first if it was being counted."""
+def _intents(records: _Records) -> list[_Intent]:
+    """Return what each undecided transaction was about to commit."""
     found = []
     for key, cells in records.items():
         noted, first = CELL.unpack(cells[0])
         if key[0] == INTENT and noted:
-            found.append((first, [_mark(cell) for cell in cells[1 : 1 + int(noted)]]))
+            ids = [_mark(cell) for cell in cells[1 : 1 + int(noted)]]
+            found.append(_Intent(first, ids, _mark(cells[-1])))
     return found
 
 

@@ -24,6 +24,7 @@ from golive.otel_logs import (
     SdkLoggerProvider,
     SimpleLogRecordProcessor,
 )
+from golive.stores import StillOpen
 
 NOW = time.time_ns()
 
@@ -87,6 +88,20 @@ def test_ids_taken_by_others_lose_nothing_in_a_business_transaction(
     with engine.begin() as connection:
         assert exporter.insert(connection, [event(number, emitter=2) for number in range(1, 11)])
     assert sorted(row.emitter for row in rows(engine)) == [1] * 5 + [2] * 10
+
+
+def test_what_a_transaction_wrote_is_not_looked_for_before_it_is_decided(
+    exporter: SqlLogRecordExporter, engine: Engine
+) -> None:
+    numbers: list[int] = []
+    with engine.begin() as connection:
+        assert exporter.insert(connection, [event(1)], numbers.append)
+        if engine.dialect.name == "postgresql":
+            with pytest.raises(StillOpen):
+                exporter.find([1], [1000, *numbers])
+    assert len(numbers) == (1 if engine.dialect.name == "postgresql" else 0)
+    # The last is one that the server never gave: those of another server, which it took over from.
+    assert [found.id for found in exporter.find([1, 2], [*numbers, 1 << 40])] == [1]
 
 
 def test_one_id_for_every_event_of_a_batch_loses_nothing(

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Mode = Literal["pass", "hang", "slow", "refuse", "reset", "lose commit", "lose answer"]
+Mode = Literal["pass", "hang", "slow", "refuse", "reset", "lose commit", "lose client", "lose answer"]
 """`hang`: accepts and never answers, old connections too. `slow`: each answer takes `delay_s`. `refuse`:
 ends every connection. `reset`: of what is sent next a half arrives, and a reset follows. `lose commit`: the
-next COMMIT (or what `loses` names) ends its connection and never arrives. `lose answer`: it arrives, and its
-connection ends before the answer does."""
+next COMMIT (or what `loses` names) ends its connection and never arrives. `lose client`: it arrives, and its
+connection ends at once, `lose answer`: when the answer comes."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 """What `SO_LINGER` takes to have `close` send a reset."""
@@ -81,6 +81,8 @@ class Proxy:
 
     def _lose(self, commit: bytes, client: socket.socket, server: socket.socket) -> None:
         mode, self.mode = self.mode, "pass"
+        if mode == "lose client":
+            server.sendall(commit)
         if mode == "lose answer":
             while commit:
                 server.sendall(commit)

@@ -6,7 +6,7 @@ import resource
 import signal
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from golive.cells import CELL, CHUNK, Cell, CellFile, Key, decode_file, encode_f
 from golive.events import KpiEvent, to_json
 from golive.shared_account import SharedAccount
 from golive.spool import Spool
+from golive.stores import StillOpen
 
 MANY = 400
 
@@ -67,7 +68,7 @@ class Process:
         self.account.intend(made)
         self.account.withdraw(made)
 
-    def find(self, ids: Sequence[int]) -> list[KpiEvent]:
+    def find(self, ids: Sequence[int], transactions: Collection[int]) -> list[KpiEvent]:
         return [self.store[number] for number in ids if number in self.store]
 
     def die(self) -> None:
@@ -186,6 +187,29 @@ def test_a_successor_that_is_killed_in_the_middle_counts_nothing_twice(
     process.be_taken_over()
     process.be_taken_over()
     assert_exact(tmp_path, true)
+
+
+def test_a_killed_process_ends_once_the_store_has_decided_over_its_transactions(tmp_path: Path) -> None:
+    process = Process(tmp_path, {})
+    made = [event(number) for number in range(20)]
+    process.account.intend(made)
+    process.account.note_transaction(made, 7)
+    folder = process.spool.folder
+    process.die()
+    undecided = {7}
+
+    def find(ids: Sequence[int], transactions: Collection[int]) -> list[KpiEvent]:
+        if undecided.intersection(transactions):
+            raise StillOpen
+        return process.find(ids, transactions)
+
+    assert host_account.take_over(folder.path, folder.last_lines())
+    assert not host_account.retire(folder.path, find, MANY)
+    assert_exact(tmp_path, [])
+    process.store |= {one.id: one for one in made}
+    undecided.clear()
+    assert host_account.retire(folder.path, find, MANY)
+    assert_exact(tmp_path, made)
 
 
 def test_the_living_and_the_ended_add_up(tmp_path: Path) -> None:
