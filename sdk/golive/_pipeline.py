@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import queue
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +29,6 @@ from golive.spool import Closed, NoRoom, Spool
 from golive.stores import open_store
 from golive.taken import Taken
 from golive.telemetry import Telemetry
-from golive.transactions import HeldEvents
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +68,6 @@ class Pipeline:
         self.url = url
         self.settings = settings
         self.account = account
-        self.abandoned: queue.SimpleQueue[HeldEvents] = queue.SimpleQueue()
         self._undecided: list[Undecided] = []
         self._same_database: dict[URL, bool] = {}
         self._complaint_due = 0.0
@@ -103,6 +100,7 @@ class Pipeline:
             self.drain.start()
         except RuntimeError:
             _log.warning("the interpreter is ending: KPI events wait in the spool for the next process")
+            self._decide()
 
     def record(self, event: KpiEvent, session: Session | None, *, may_raise: bool = True) -> None:
         """Record an event: held with the session's transaction if its truth hangs on it, else at once (E1).
@@ -152,6 +150,9 @@ class Pipeline:
                 self._taken.add(fresh)
         return len(fresh)
 
+    def heir(self) -> "Pipeline":
+        return (pipeline.current() or self) if self._shared.closed else self
+
     def insert(self, session: Session, held: Sequence[KpiEvent]) -> bool:
         try:
             bind = session.get_bind()
@@ -188,7 +189,7 @@ class Pipeline:
         if inserted:
             ids = [event.id for event in inserted]
             find = partial(self._store.find, ids, self._shared.transactions_of(inserted))
-            self._undecided.append(Undecided(inserted, find, time.monotonic() + SETTLE_S))
+            self.heir()._undecided.append(Undecided(inserted, find, time.monotonic() + SETTLE_S))
 
     def record_now(self, held: Sequence[KpiEvent]) -> None:
         for event in held:
@@ -211,7 +212,7 @@ class Pipeline:
 
     def flush(self, timeout_s: float) -> bool:
         """Deliver everything now; return whether nothing is left."""
-        return self.drain.flush(timeout_s) and self.abandoned.empty() and not self._undecided
+        return self.drain.flush(timeout_s) and not transactions.abandoned() and not self._undecided
 
     def close(self) -> None:
         """Deliver what can be delivered in `shutdown_seconds`, and leave the rest to the next process."""
@@ -317,9 +318,8 @@ class Pipeline:
         return known
 
     def _decide(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self.abandoned.get_nowait().end_abandoned()
+        for held in transactions.abandoned():
+            held.end_abandoned(self)
         for undecided in [each for each in self._undecided if each.due <= time.monotonic()]:
             self._undecided.remove(undecided)
             self._ask_about(undecided)

@@ -175,11 +175,12 @@ class Drain:
     def _round(self) -> bool | None:
         """Deliver one batch; return None if it failed, False if there was none."""
         self._wake.clear()
-        self._housekeeping()
         self._note_backlog()
         if not self._spool.folder.path.exists():
             self._restore_spool()
         self._take_over_orphans()
+        # Behind it, for a `flush` waits until orphans were looked for: what is decided by then is delivered.
+        self._housekeeping()
         with self.quiescent:
             for orphan in list(self._orphans):
                 try:

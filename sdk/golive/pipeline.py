@@ -211,7 +211,7 @@ def _build(given: dict[str, Any], db: object) -> "Pipeline":
         given.get("meter_provider"),
         given.get("logger_provider"),
     )
-    exits.install(shutdown, _shutdown_for_good, _before_fork, _after_fork_in_parent, _after_fork_in_child)
+    exits.install(_at_exit, _shutdown_for_good, _before_fork, _after_fork_in_parent, _after_fork_in_child)
     return built
 
 
@@ -241,6 +241,14 @@ def _store_url(given: "str | URL | None", settings: Settings, db: object) -> "UR
     return database.normalise_url(DEFAULT_DATABASE_URL)
 
 
+def _at_exit() -> None:
+    from golive import transactions
+
+    if transactions.overtake():
+        current()
+    shutdown()
+
+
 def _shutdown_for_good() -> None:
     # The lock is kept: what a thread that goes on recorded now would be left behind when the signal strikes.
     _process.lock.acquire()
@@ -261,6 +269,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
+    from golive import transactions
+
+    transactions.abandon_in_child()
     running = _process.running
     _process.running = None
     _forking.__dict__.clear()

@@ -34,11 +34,15 @@ def network(postgres_url: str, tmp_path: Path, account: Account) -> Iterator[tup
         engine.dispose()
 
 
-def commit_unanswered(proxy: Proxy, harness: Golive, mode: Mode, *, roll_back: bool = False) -> None:
+def commit_unanswered(
+    proxy: Proxy, harness: Golive, mode: Mode, *, roll_back: bool = False, configure: bool = False
+) -> None:
     with Session(harness.engine) as db:
         db.execute(insert(Deal).values(id=1, name="one"))
         for _ in range(20):
             kpi_success(db, "W", "sent")
+        if configure:
+            harness.start()
         proxy.mode = mode
         with pytest.raises(OperationalError):
             db.commit()
@@ -125,6 +129,20 @@ def test_while_the_server_has_not_decided_nobody_does(
     if not stopped:
         assert sum(pipeline.account().events.values()) == true
         assert pipeline.account().discarded.get("rollback", 0) == 20 - true
+
+
+@pytest.mark.parametrize(
+    ("mode", "true"), [("lose answer", 20), ("lose commit", 0)], ids=["committed", "not committed"]
+)
+def test_it_is_asked_of_a_session_that_outlived_its_pipeline(
+    network: tuple[Proxy, Golive], mode: Mode, true: int
+) -> None:
+    proxy, harness = network
+    commit_unanswered(proxy, harness, mode, configure=True)
+    wait_until(lambda: pipeline.flush(1))
+    assert len(harness.rows()) == sum(counted().values()) == true
+    assert sum(pipeline.account().events.values()) == true
+    assert pipeline.account().discarded.get("rollback", 0) == 20 - true
 
 
 def test_a_transaction_that_asked_nothing_of_the_database_commits_while_it_is_away(

@@ -214,6 +214,41 @@ def test_a_dropped_session_has_only_read_whoever_began_its_transaction(
     engine.dispose()
 
 
+@pytest.mark.parametrize("stopped", [False, True], ids=["configured anew", "shut down"])
+def test_a_session_that_outlives_its_pipeline_is_decided_when_it_is_dropped(
+    golive: Golive, stopped: bool
+) -> None:
+    def outlive(write: bool) -> None:
+        db = Session(golive.engine)
+        db.execute(insert(Deal).values(id=1, name="x") if write else select(Deal))
+        kpi_success(db, "W", "wrote" if write else "read")
+        if stopped:
+            pipeline.shutdown()
+        else:
+            golive.start()
+
+    outlive(write=False)
+    outlive(write=True)
+    gc.collect()
+    golive.start()
+    assert golive.metrics() == ["read"]
+    assert deals(golive) == 0
+    assert pipeline.account().discarded == {"uncommitted": 1}
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_session_that_outlives_its_pipeline_decides_over_its_events(golive: Golive, end: str) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.flush()
+        kpi_success(db, "W", "sent")
+        golive.start()
+        getattr(db, end)()
+    assert golive.metrics() == (["sent"] if end == "commit" else [])
+    assert sum(pipeline.host_account().events.values()) == deals(golive)
+    assert pipeline.account().discarded == ({} if end == "commit" else {"rollback": 1})
+
+
 def test_without_an_open_transaction_an_event_is_recorded_at_once(golive: Golive) -> None:
     db = Session(golive.engine)
     kpi_success(db, "W", "sent")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from golive import host_account
 from tests.faults.machine import Machine
 from tests.faults.web import Load, acknowledged, gunicorn, serving
 
@@ -28,6 +29,24 @@ def test_a_program_that_ends_leaves_nothing_behind_on_postgresql(postgres_machin
     assert postgres_machine.correlation_ids() == sorted(done.stdout.split())
     assert postgres_machine.left_behind() == []
     assert postgres_machine.counted() == postgres_machine.written()
+
+
+@pytest.mark.parametrize("how", ["read", "thread", "stopped", "write", "close", "commit", "daemon"])
+def test_a_session_open_at_the_end_is_decided_as_if_it_ended_with_the_program(
+    any_machine: Machine, how: str
+) -> None:
+    any_machine.recover()  # makes the tables on SQLite
+    any_machine.run("open_session.py", how)
+    if how in ("commit", "stopped"):
+        any_machine.recover()  # what comes after the last delivery may wait for the next process
+    true = how in ("read", "thread", "stopped", "commit")
+    assert any_machine.written() == ({("EXIT", how): 1} if true else {})
+    assert any_machine.counted() == any_machine.written()
+    discarded = host_account.read([any_machine.store_folder()], 400).discarded
+    times = {reason: counted.times for reason, counted in discarded.items()}
+    # A thread that runs on may commit yet: what it held is nobody's to decide.
+    assert times == ({"uncommitted": 1} if how in ("write", "close", "commit") else {})
+    assert any_machine.left_behind() == []
 
 
 @pytest.mark.parametrize(

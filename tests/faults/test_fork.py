@@ -26,6 +26,13 @@ def test_forked_children_leave_nothing_behind_on_postgresql(postgres_machine: Ma
     assert postgres_machine.counted() == postgres_machine.written()
 
 
+def test_what_sessions_hold_at_a_fork_is_their_own_process_s_to_decide(any_machine: Machine) -> None:
+    done = any_machine.run("forking.py", "held", 20, timeout_s=60)
+    assert any_machine.correlation_ids() == sorted(done.stdout.split())
+    assert any_machine.left_behind() == []
+    assert any_machine.counted() == any_machine.written()
+
+
 def test_the_counters_of_a_child_do_not_contain_its_parents(machine: Machine) -> None:
     done = machine.run("forking.py", "counters", 200, timeout_s=60)
     assert machine.correlation_ids() == sorted(done.stdout.split())
