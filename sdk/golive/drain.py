@@ -11,7 +11,8 @@ from golive.events import KpiEvent
 from golive.host_account import look_into, retire, take_over
 from golive.otel_logs import LogRecordExportResult
 from golive.shared_account import SharedAccount
-from golive.spool import Batch, Spool, SpoolFolder, orphans
+from golive.spool import Spool
+from golive.spool_folder import Batch, SpoolFolder, orphans
 from golive.stores import EventStore
 
 _log = logging.getLogger(__name__)

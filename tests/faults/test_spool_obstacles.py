@@ -13,7 +13,8 @@ from golive.account import Account
 from golive.events import KpiEvent, to_json
 from golive.kpi import kpi_success
 from golive.shared_account import SharedAccount
-from golive.spool import Spool, SpoolFolder, orphans
+from golive.spool import Spool
+from golive.spool_folder import SpoolFolder, orphans
 from tests.contract.conftest import account as account
 from tests.faults import promises
 from tests.faults.machine import Machine
