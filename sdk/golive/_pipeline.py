@@ -20,13 +20,13 @@ from golive.account import Account, Tally
 from golive.drain import SETTLE_S, Drain
 from golive.errors import ConfigurationError, SpoolFull
 from golive.events import KpiEvent, to_json
-from golive.host_account import retire
 from golive.otel_env import providers_from_environment
 from golive.otel_logs import LoggerProvider
 from golive.settings import Settings
 from golive.shared_account import SharedAccount
 from golive.spool import Closed, NoRoom, Spool
 from golive.stores import open_store
+from golive.succession import retire
 from golive.taken import Taken
 from golive.telemetry import Telemetry
 from golive.transactions import HeldEvents

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 from golive import events, names, otel_logs
 from golive.events import KpiEvent
-from golive.host_account import look_into, retire, take_over
 from golive.otel_logs import LogRecordExportResult
 from golive.shared_account import SharedAccount
 from golive.spool import Spool
 from golive.spool_folder import Batch, SpoolFolder, orphans
 from golive.stores import EventStore
+from golive.succession import look_into, retire, take_over
 
 _log = logging.getLogger(__name__)
 

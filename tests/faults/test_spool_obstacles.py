@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from golive import database, host_account, pipeline
+from golive import database, pipeline, succession
 from golive.account import Account
 from golive.events import KpiEvent, to_json
 from golive.kpi import kpi_success
@@ -167,14 +167,14 @@ def test_what_a_killed_process_had_not_counted_is_counted_once_the_disk_has_room
                 shared.count(event(number + 1), position)
     shared.close()
     spool.close(remove=False)
-    replace, failures = host_account._replace, iter([True, True])
+    replace, failures = succession._replace, iter([True, True])
 
     def replace_later(*arguments: Any) -> None:
         if next(failures, False):
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(*arguments)
 
-    monkeypatch.setattr(host_account, "_replace", replace_later)
+    monkeypatch.setattr(succession, "_replace", replace_later)
     monkeypatch.setattr("golive.drain.ORPHANS_EVERY_S", 0.05)
     monkeypatch.setattr("golive.drain.SETTLE_S", 0.05)
     pipeline.configure(machine.database_url, spool_dir=machine.spool)
