@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 from golive import database, names, pipeline, transactions
 from golive.account import Account, Tally
-from golive.drain import SETTLE_S, Drain
+from golive.drain import Drain
 from golive.errors import SpoolFull
 from golive.events import KpiEvent, to_json
+from golive.orphans import SETTLE_S
 from golive.otel_env import providers_from_environment
 from golive.otel_logs import LoggerProvider
 from golive.settings import Settings

@@ -175,8 +175,8 @@ def test_what_a_killed_process_had_not_counted_is_counted_once_the_disk_has_room
         replace(*arguments)
 
     monkeypatch.setattr(succession, "_replace", replace_later)
-    monkeypatch.setattr("golive.drain.ORPHANS_EVERY_S", 0.05)
-    monkeypatch.setattr("golive.drain.SETTLE_S", 0.05)
+    monkeypatch.setattr("golive.orphans.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("golive.orphans.SETTLE_S", 0.05)
     pipeline.configure(machine.database_url, spool_dir=machine.spool)
     wait_until(lambda: pipeline.flush(0.2))
     assert len(machine.rows()) == LEFT
