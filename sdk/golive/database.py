@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,11 @@ _UNDEFINED = ("42P01", "42703")
 _GONE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 """When a server whose network is cut is taken for gone: after a minute, not after the hours of the system."""
 
+# Those on SQLite, which keeps in the process what locks of a file it has. A child inherits that with the
+# connections its parent has open: it would wait for locks nobody has any more, or do without where it believes
+# to have them, and write to a log that another process has deleted. https://www.sqlite.org/howtocorrupt.html, 2.6
+_on_files: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
 # Alembic keeps the migration that runs in a global of its module.
 _one_migration = threading.Lock()
 
@@ -92,6 +98,7 @@ def create_store_engine(
     if url.get_backend_name() == "sqlite":
         arguments = {"timeout": wait_s, "check_same_thread": False}
         engine = create_engine(url, connect_args=arguments, **pool)
+        _on_files.add(engine)
         event.listen(engine, "do_connect", lambda *_: _make_file(url))
         event.listen(engine, "connect", _set_up_sqlite)
     else:
@@ -181,6 +188,14 @@ def sqlite_in_transaction(connection: Connection) -> bool:
     """Return whether SQLite has a transaction open; SQLAlchemy's begins earlier, before the first write."""
     driver: Any = connection.connection.driver_connection
     return bool(driver.in_transaction)
+
+
+def _close_idle_connections() -> None:
+    for engine in list(_on_files):
+        engine.dispose()
+
+
+os.register_at_fork(before=_close_idle_connections)
 
 
 def _libpq_arguments(url: URL, deadline_s: float | None) -> dict[str, Any]:

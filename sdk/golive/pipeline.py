@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 _RETRY_S = 30.0
 _FORK_WAIT_S = 1.0
+_FORK_WAIT_ON_SQLITE_S = 10.0
+"""Twice as long as a delivery may wait for the file: of SQLite's locks a child must inherit none."""
 
 
 @dataclass(slots=True)
@@ -257,8 +259,11 @@ def _shutdown_for_good() -> None:
 
 def _before_fork() -> None:
     running = _process.running
+    if running is None:
+        return
     # Bounded: a delivery that hangs must not keep the application from forking.
-    if running is not None and running.drain.quiescent.acquire(timeout=_FORK_WAIT_S):
+    wait_s = _FORK_WAIT_ON_SQLITE_S if running.url.get_backend_name() == "sqlite" else _FORK_WAIT_S
+    if running.drain.quiescent.acquire(timeout=wait_s):
         _forking.quiescent = running.drain.quiescent
 
 

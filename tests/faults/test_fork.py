@@ -72,7 +72,7 @@ def test_a_killed_worker_loses_nothing_and_its_siblings_deliver_for_it(machine: 
                 victim.kill()
                 time.sleep(0.3)
         # The server still runs: that the events of the dead are rows now is the work of their siblings.
-        wait_for(lambda: set(acknowledged(machine)) <= set(machine.correlation_ids()), 15)
+        wait_for(lambda: set(acknowledged(machine)) <= set(machine.correlation_ids()), 60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     machine.recover()
@@ -82,6 +82,16 @@ def test_a_killed_worker_loses_nothing_and_its_siblings_deliver_for_it(machine: 
     assert len(rows) - len(noted) <= 4  # recorded, and killed before it was noted
     assert machine.left_behind() == []
     assert machine.counted() == machine.written()
+
+
+def test_a_child_of_a_parent_that_writes_all_the_time_takes_sqlites_locks_for_itself(
+    machine: Machine,
+) -> None:
+    """Not those it inherits, which nobody has any more or which it only believes to have."""
+    done = machine.run("forking_and_writing.py", 40, timeout_s=120)
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["delivered"] * 40, done.stdout
+    children = [row.correlation_id for row in machine.rows() if row.domain == "CHILD"]
+    assert sorted(children) == sorted(line.split()[0] for line in done.stdout.splitlines())
 
 
 def test_preloaded_gevent_workers_record_what_they_and_their_parent_emitted(machine: Machine) -> None:
