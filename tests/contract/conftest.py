@@ -1,6 +1,5 @@
 """A pipeline on a real store, with OpenTelemetry providers that remember what they were given."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,25 +74,6 @@ class Golive:
     def events(self) -> list[Any]:
         """Return the OpenTelemetry events announced so far."""
         return [item.log_record for item in self.records.get_finished_logs()]
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment for a process of its own: no settings of golive's or OpenTelemetry's, a fresh spool."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOLIVE_", "OTEL_"))}
-    kept.pop("DATABASE_URL", None)
-    return {**kept, "XDG_STATE_HOME": str(tmp_path / "state")}
-
-
-@pytest.fixture
-def account() -> Iterator[Account]:
-    """The account of this process, empty; its next pipeline starts with the settings of the environment."""
-    pipeline.shutdown()
-    pipeline._process.configured = None
-    pipeline.account().reset()
-    yield pipeline.account()
-    pipeline.shutdown()
-    pipeline.account().reset()
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from golive.events import KpiEvent, to_json
 from golive.kpi import kpi_success
 from golive.shared_account import SharedAccount
 from golive.spool import Spool, SpoolFolder, orphans
-from tests.contract.conftest import account as account
 from tests.faults import promises
 from tests.faults.machine import Machine
 from tests.support.service import wait_until
