@@ -18,7 +18,7 @@ from golive import pipeline
 from golive.account import Account
 from golive.database import normalise_url
 from golive.otel_logs import InMemoryLogRecordExporter, SdkLoggerProvider, SimpleLogRecordProcessor
-from tests.support.risk import Clock
+from tests.support.risk import Clock, tell_time
 
 
 @dataclass
@@ -93,7 +93,7 @@ def golive(store: Any, tmp_path: Path, account: Account) -> Iterator[Golive]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("golive.risk.guard._own_time", made)
+    tell_time(monkeypatch, made)
     return made
 
 
