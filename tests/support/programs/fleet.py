@@ -38,7 +38,7 @@ import golive.exporters.sql  # noqa: F401
 from golive import database, go_live, governance, pipeline
 from golive.api.otlp.bodies import JSON, PROTOBUF
 from golive.errors import ProductionRefused, SpoolFull
-from golive.kpi import kpi_fail, kpi_success, kpi_timed_step, kpi_value
+from golive.kpi import kpi_fail, kpi_success, kpi_value
 from golive.production import require_production
 from golive.risk import (
     GLOBAL,
@@ -51,6 +51,7 @@ from golive.risk import (
 )
 from tests.support import skew
 from tests.support.otlp import encoded, post, record
+from tests.support.programs.emitting import emit_one
 
 RESERVED_FOR_S = 15.0
 NOTES_MAX_BYTES = 3000
@@ -87,19 +88,8 @@ def emit(life: Life) -> None:
     """Record events of every kind; a full spool is said, and the event is not there."""
     for number in itertools.count():
         correlation_id = f"{life.name}/{number}"
-        event_id: int | None = None
         with suppress(SpoolFull):
-            match number % 4:
-                case 0:
-                    event_id = kpi_success(None, "EMIT", "success", correlation_id=correlation_id)
-                case 1:
-                    event_id = kpi_fail(None, "EMIT", "failure", correlation_id=correlation_id)
-                case 2:
-                    event_id = kpi_value(None, "EMIT", "value", number, correlation_id=correlation_id)
-                case _:
-                    with kpi_timed_step(None, "EMIT", "step", correlation_id=correlation_id):
-                        pass
-            life.note("event", correlation_id, event_id)
+            life.note("event", correlation_id, emit_one("EMIT", number, correlation_id))
         if life.random.random() > 0.02:  # else a burst
             time.sleep(life.random.uniform(0.0, 0.02))
 
