@@ -75,7 +75,11 @@ def test_a_booker_whose_clock_is_wrong_frees_nothing_and_begins_no_day(
 def test_a_process_whose_clock_is_wrong_neither_hides_todays_trials_nor_goes_by_old_ones(
     postgres_store: str, monkeypatch: pytest.MonkeyPatch, off: dt.timedelta
 ) -> None:
-    policy: dict[str, Any] = {"min_confidence_prod": 0.0, "min_sandbox_trials": 2, "min_sandbox_success_rate": 0.9}
+    policy: dict[str, Any] = {
+        "min_confidence_prod": 0.0,
+        "min_sandbox_trials": 2,
+        "min_sandbox_success_rate": 0.9,
+    }
     upsert_policy(
         postgres_store, domain="BUYER_MATCH", prod_use_enabled=True, actor="ops", reason="trial", **policy
     )

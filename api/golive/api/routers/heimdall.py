@@ -63,7 +63,9 @@ def upsert_policy(
 def read_scorecards(control: Controlled) -> Scorecards:
     """The sandbox trials of every domain, today's included, and what they lack for production."""
     with governance.snapshot(control.engine) as connection:
-        return Scorecards(scorecards=_scorecards(heimdall.standings(connection, governance.now_of(connection).date())))
+        return Scorecards(
+            scorecards=_scorecards(heimdall.standings(connection, governance.now_of(connection).date()))
+        )
 
 
 @router.post("/sandbox/trial", status_code=204, responses=TAKES_BODY)
