@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -19,6 +20,7 @@ from golive.account import Account
 from golive.database import normalise_url
 from golive.otel_logs import InMemoryLogRecordExporter, SdkLoggerProvider, SimpleLogRecordProcessor
 from tests.support.risk import Clock, tell_time
+from tests.support.service import serving, token
 
 
 @dataclass
@@ -103,3 +105,12 @@ def business(store: str) -> Iterator[Engine]:
     engine = create_engine(normalise_url(store))
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def service(production: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """A client that may do everything, of a service in whose way nothing is."""
+    monkeypatch.setenv("GOLIVE_SPOOL_DIR", str(tmp_path / "spool"))
+    with serving(production, anonymous=frozenset({"runbook"})) as client:
+        client.headers.update(token(production, "read", "ingest", "operate"))
+        yield client
