@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from sqlalchemy import create_engine
 
-from golive import database, go_live, tokens
+from golive import database, go_live, governance, tokens
 from golive.events import KpiEvent
 from golive.regression import upsert_policy
 from golive.risk import GLOBAL
@@ -145,7 +144,7 @@ def furnish(url: str) -> str:
         upsert_policy(
             url, domain="EMIT", metric=metric, enabled=True, action="NOTIFY", actor="chaos", reason="watched"
         )
-    with create_engine(database.normalise_url(url)).begin() as connection:
+    with governance.engine_for(url).begin() as connection:
         connection.exec_driver_sql("CREATE TABLE deal (id varchar(40) PRIMARY KEY)")
         connection.exec_driver_sql(
             "CREATE FUNCTION exceeded() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF EXISTS ("

@@ -28,9 +28,9 @@ from typing import Any
 
 # Imported before the forks, or every child would.
 import httpx
-import psycopg  # noqa: F401
+import psycopg
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import golive._pipeline
@@ -139,7 +139,8 @@ def book(life: Life) -> None:
             made = reserve()
         except RiskDenied:
             continue
-        except SQLAlchemyError:
+        except SQLAlchemyError as error:
+            unless_a_cap_is_exceeded(error)
             # Production was asked for what may be booked already: the same key books it once.
             made, begun = again(reserve), -1.0
             if made is None:
@@ -165,11 +166,18 @@ def again(call: Callable[[], Any]) -> Any:
             return call()
         except RiskDenied:
             return None
-        except SQLAlchemyError:
+        except SQLAlchemyError as error:
+            unless_a_cap_is_exceeded(error)
             time.sleep(0.1)
 
 
 def send(life: Life) -> None:
+def unless_a_cap_is_exceeded(error: SQLAlchemyError) -> None:
+    """Raise the error again if it is the database's that golive has exceeded a cap, and no outage."""
+    if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.errors.RaiseException):
+        raise error
+
+
     """Send batches to the service: by OTLP until it is acknowledged, and by its own route once."""
     with httpx.Client(
         base_url=os.environ["SERVICE"], timeout=10, trust_env=False,
