@@ -67,6 +67,7 @@ def check(world: World) -> int:
         engine.dispose()
     promises.every_acknowledged_act_is_in_the_trail(world.direct_url, told.history())
     promises.the_switch_is_as_last_told(world.direct_url, told.history())
+    world.trips = promises.every_trip_acts_once(world.direct_url)
     promises.nothing_is_booked_while_the_switch_is_engaged(told.booked_at, told.engaged(), STATE_MAX_AGE_S)
     promises.the_audit_chain_is_whole(world.direct_url)
     return len(rows)
@@ -104,7 +105,8 @@ def run(folder: Path, seed: int, seconds: float, check_every_s: float = CHECK_EV
             told, passed = there.fleet.told, time.monotonic() - began
             print(
                 f"{passed:6.0f} s: {there.kills} kills, {there.restarts} database restarts, "
-                f"{told.acknowledged} events acknowledged, {rows} rows, {len(told.bookings)} bookings; "
+                f"{told.acknowledged} events acknowledged, {rows} rows, {len(told.bookings)} bookings, "
+                f"{there.trips.total()} trips; "
                 + ", ".join(f"{name} {times}" for name, times in sorted(chaos.faults.items())),
                 flush=True,
             )
@@ -114,11 +116,13 @@ def run(folder: Path, seed: int, seconds: float, check_every_s: float = CHECK_EV
         there.service.stop()
         there.machine.recover()
         promises.the_spool_is_empty(there.machine, ["quarantine.log"])
-        return table(there, chaos, seed, rows, passed)
-
         if seconds >= LONG_S:
             never = chaos.never() - (set() if there.small_disk else {DISK_FULL})
             assert not never, f"in all the time these never happened: {sorted(never)}"
+            assert there.trips["FALL/engine"], "no tripwire throttled its engine"
+            assert there.trips["FALL/switch"], "no tripwire engaged the kill switch"
+        return table(there, chaos, seed, rows, passed)
+
 
 def _keep_evidence(there: World) -> None:
     """Write down what ends with the server: who was told what of the switch, and what the trail has of it."""
@@ -146,6 +150,7 @@ def table(there: World, chaos: Chaos, seed: int, rows: int, seconds: float) -> s
         "transactions committed": len(told.deals),
         "bookings acknowledged": len(told.bookings),
         "acts acknowledged": len(told.answered),
+        **{f"trips of {wire}": times for wire, times in sorted(there.trips.items())},
     }
     lines = [f"| {name} | {figure} |" for name, figure in figures.items()]
     return "\n".join(["| chaos | |", "| --- | ---: |", *lines])

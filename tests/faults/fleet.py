@@ -13,7 +13,7 @@ from typing import Any
 from tests.faults.machine import Machine
 from tests.faults.promises import Act, Booking
 
-ROLES = {"emit": 2, "deal": 1, "book": 2, "send": 1, "operate": 1}
+ROLES = {"emit": 2, "deal": 1, "book": 2, "send": 1, "operate": 1, "fall": 1}
 
 
 @dataclass

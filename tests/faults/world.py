@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import psutil
 
 from golive import database, go_live, governance, tokens
 from golive.events import KpiEvent
-from golive.regression import upsert_policy
+from golive.regression import KILL_SWITCH, NOTIFY, THROTTLE, upsert_policy
 from golive.risk import GLOBAL
 from golive.risk import upsert_policy as upsert_risk_policy
 from tests.faults import fleet, injectors
@@ -30,7 +31,8 @@ SETTINGS = {
     "GOLIVE_SPOOL_WHEN_FULL": "raise",  # so that who emits knows what is not there
     "GOLIVE_STATE_MAX_AGE_SECONDS": str(STATE_MAX_AGE_S),
     "GOLIVE_DATABASE_DEADLINE_SECONDS": "3",
-    "GOLIVE_EVALUATE_EVERY_EVENTS": "500",
+    "GOLIVE_EVALUATE_EVERY_EVENTS": "100",
+    "GOLIVE_EVALUATE_INTERVAL_SECONDS": "2",
     "GOLIVE_REQUESTS_PER_MINUTE": "1000000",
     "GOLIVE_AUDIT_INTERVAL_SECONDS": "20",
 }
@@ -89,6 +91,7 @@ class World:
     damaged: list[KpiEvent] = field(default_factory=list)
     kills: int = 0
     restarts: int = 0
+    trips: Counter[str] = field(default_factory=Counter)
 
     def start_the_service(self) -> None:
         """Start it as a supervisor does: again, where the database is away at that moment."""
@@ -134,15 +137,18 @@ def furnish(url: str) -> str:
     """Make the tables and the policies, let production act, and return a token that may do everything."""
     database.upgrade(database.normalise_url(url))
     for engine, exposure, open_risk, actions in (
-        (GLOBAL, 8000, 90, 800), ("WHOLESALE", 5000, 60, 500), ("CAPITAL", 5000, 50, 500),
+        (GLOBAL, 8000, 90, 800), ("WHOLESALE", 5000, 60, 500), ("CAPITAL", 5000, 50, 500), ("FALL", 1, 1, 1),
     ):  # fmt: skip
         upsert_risk_policy(
             url, engine=engine, enabled=True, max_daily_loss=100_000, max_daily_exposure=exposure,
             max_open_risk=open_risk, max_actions_per_day=actions, actor="chaos", reason="caps that are met",
         )  # fmt: skip
-    for metric in ("success", "value"):
+    for domain, metric, action in (
+        ("EMIT", "success", NOTIFY), ("EMIT", "value", NOTIFY),
+        ("FALL", "engine", THROTTLE), ("FALL", "switch", KILL_SWITCH),
+    ):  # fmt: skip
         upsert_policy(
-            url, domain="EMIT", metric=metric, enabled=True, action="NOTIFY", actor="chaos", reason="watched"
+            url, domain=domain, metric=metric, enabled=True, action=action, actor="chaos", reason="watched"
         )
     with governance.engine_for(url).begin() as connection:
         connection.exec_driver_sql("CREATE TABLE deal (id varchar(40) PRIMARY KEY)")
