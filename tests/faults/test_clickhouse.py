@@ -19,7 +19,8 @@ from tests.support.proxy import Mode, Proxy
 pytestmark = pytest.mark.stack
 
 MANY = 20_000
-INSERT = b"INSERT INTO kpi_event"
+INSERT = b"INSERT INTO `kpi_event`"
+"""How an insert begins, compressed or not."""
 
 
 @pytest.fixture

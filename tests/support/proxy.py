@@ -13,8 +13,8 @@ from typing import Literal
 Mode = Literal["pass", "hang", "slow", "refuse", "reset", "lose commit", "lose answer"]
 """`hang`: accepts and never answers, old connections too. `slow`: each answer takes `delay_s`. `refuse`:
 ends every connection. `reset`: of what is sent next a half arrives, and a reset follows. `lose commit`: the
-next COMMIT (or what `loses` names) ends its connection and never arrives. `lose answer`: it arrives, and its
-connection ends before the answer does."""
+next COMMIT (or what `loses` names) ends its connection and never arrives. `lose answer`: all of it arrives, and
+its connection ends before the answer does."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 """What `SO_LINGER` takes to have `close` send a reset."""
@@ -75,15 +75,20 @@ class Proxy:
                 if source is server and self.mode == "slow":
                     time.sleep(self.delay_s)
                 if source is client and self.mode.startswith("lose") and self.loses in data:
-                    self._lose(data, server)
+                    self._lose(data, client, server)
                     return
                 (server if source is client else client).sendall(data)
 
-    def _lose(self, commit: bytes, server: socket.socket) -> None:
+    def _lose(self, commit: bytes, client: socket.socket, server: socket.socket) -> None:
         mode, self.mode = self.mode, "pass"
         if mode == "lose answer":
             server.sendall(commit)
-            server.recv(65536)
+            while server not in (ready := _readable(client, server)) and not self._closing:
+                if client in ready:
+                    rest = client.recv(65536)
+                    if not rest:
+                        return
+                    server.sendall(rest)
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:
