@@ -2,12 +2,9 @@
 
 import contextlib
 import logging
-import os
 import queue
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from opentelemetry.metrics import MeterProvider
@@ -17,16 +14,18 @@ from sqlalchemy.orm import Session
 
 from golive import database, names, pipeline, transactions
 from golive.account import Account, Tally
-from golive.drain import SETTLE_S, Drain
-from golive.errors import ConfigurationError, SpoolFull
+from golive.drain import Drain
+from golive.errors import SpoolFull
 from golive.events import KpiEvent, to_json
-from golive.host_account import retire
+from golive.orphans import SETTLE_S
 from golive.otel_env import providers_from_environment
 from golive.otel_logs import LoggerProvider
 from golive.settings import Settings
 from golive.shared_account import SharedAccount
-from golive.spool import Closed, NoRoom, Spool
+from golive.spool import Closed, NoRoom
+from golive.spool_places import open_spool
 from golive.stores import open_store
+from golive.succession import retire
 from golive.taken import Taken
 from golive.telemetry import Telemetry
 from golive.transactions import HeldEvents
@@ -75,7 +74,7 @@ class Pipeline:
         self._providers = providers_from_environment()
         self._store = open_store(url)
         self._store.on_rejected = self._put_aside
-        self._spool = _open_spool(settings, database.store_key(url))
+        self._spool = open_spool(settings, url)
         self._shared = SharedAccount(account, self._spool.folder.path)
         self._taken = Taken()
         self.telemetry = Telemetry(
@@ -328,34 +327,3 @@ class Pipeline:
             return
         self.publish([each for each in inserted if emitters.get(each.id) == each.emitter])
         self.undo([each for each in inserted if emitters.get(each.id) != each.emitter])
-
-
-def spool_roots(settings: Settings, url: URL) -> list[Path]:
-    """Return the folders in which processes with these settings keep the spools of a store."""
-    key = database.store_key(url)
-    return [base / key for base in ([settings.spool_dir] if settings.spool_dir else _default_folders())]
-
-
-def _open_spool(settings: Settings, key: str) -> Spool:
-    failures: list[str] = []
-    for base in [settings.spool_dir] if settings.spool_dir else _default_folders():
-        try:
-            return Spool(base / key, settings.spool_max_bytes)
-        except OSError as error:
-            failures.append(f"{base}: {error.strerror or error}")
-    raise ConfigurationError(f"spool_dir: expected a folder that can be written; {'; '.join(failures)}")
-
-
-def _default_folders() -> Iterator[Path]:
-    try:
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    except RuntimeError:  # a user without a home
-        state = None
-    if state:
-        yield Path(state) / "golive" / "spool"
-    shared = Path(tempfile.gettempdir()) / f"golive-{os.getuid()}"
-    with contextlib.suppress(OSError):
-        shared.mkdir(mode=0o700, exist_ok=True)
-        # Anybody may make a folder of that name first: use it only if it is ours.
-        if shared.stat().st_uid == os.getuid() and not shared.is_symlink():
-            yield shared / "spool"

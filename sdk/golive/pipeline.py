@@ -186,7 +186,7 @@ def host_account(url: "URL | None" = None) -> "HostAccount":
     Reads files only: neither a pipeline nor the store is needed.
     """
     from golive import host_account as host
-    from golive._pipeline import spool_roots
+    from golive.spool_places import spool_roots
 
     running = _process.running
     if running is not None and (url is None or url == running.url):

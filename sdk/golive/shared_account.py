@@ -6,7 +6,7 @@
 A `kill -9` may strike between an event and its count, and whoever takes the file over counts what is missing:
 an event of the spool is counted with the position its line ends at, so that later lines are known to be
 missing; one inserted by a business transaction is counted with a number in a sequence, and its id noted
-before the commit, so that the store can be asked for it. `golive.host_account` does both.
+before the commit, so that the store can be asked for it. `golive.succession` does both.
 
 | record | cells |
 | --- | --- |

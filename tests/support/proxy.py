@@ -13,8 +13,8 @@ from typing import Literal
 Mode = Literal["pass", "hang", "slow", "refuse", "reset", "lose commit", "lose answer"]
 """`hang`: accepts and never answers, old connections too. `slow`: each answer takes `delay_s`. `refuse`:
 ends every connection. `reset`: of what is sent next a half arrives, and a reset follows. `lose commit`: the
-next COMMIT (or what `loses` names) ends its connection and never arrives. `lose answer`: all of it arrives, and
-its connection ends before the answer does."""
+next COMMIT (or what `loses` names) ends its connection and never arrives. `lose answer`: it arrives, and its
+connection ends before the answer does."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 """What `SO_LINGER` takes to have `close` send a reset."""
@@ -82,13 +82,12 @@ class Proxy:
     def _lose(self, commit: bytes, client: socket.socket, server: socket.socket) -> None:
         mode, self.mode = self.mode, "pass"
         if mode == "lose answer":
-            server.sendall(commit)
-            while server not in (ready := _readable(client, server)) and not self._closing:
-                if client in ready:
-                    rest = client.recv(65536)
-                    if not rest:
-                        return
-                    server.sendall(rest)
+            while commit:
+                server.sendall(commit)
+                while not (readable := _readable(client, server)):
+                    continue
+                # The rest of it, if it comes in pieces; the answer ends the wait.
+                commit = b"" if server in readable else client.recv(65536)
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golive import host_account
+from golive import host_account, succession
 from golive.account import DURATION_BUCKETS_S, Account
 from golive.cells import CELL, CHUNK, Cell, CellFile, Key, decode_file, encode_file
 from golive.events import KpiEvent, to_json
@@ -77,12 +77,12 @@ class Process:
 
     def be_taken_over(self, max_series: int = MANY) -> None:
         folder = self.spool.folder
-        host_account.take_over(folder.path, folder.last_lines())
-        assert host_account.retire(folder.path, self.find, max_series)
+        succession.take_over(folder.path, folder.last_lines())
+        assert succession.retire(folder.path, self.find, max_series)
 
     def end(self) -> None:
         self.account.close()
-        assert host_account.retire(self.spool.folder.path, None, MANY)
+        assert succession.retire(self.spool.folder.path, None, MANY)
         self.spool.close(remove=True)
 
 
@@ -181,8 +181,8 @@ def test_a_successor_that_is_killed_in_the_middle_counts_nothing_twice(
             with monkeypatch.context() as patch:
                 patch.setattr(Path, name, fail)
                 with pytest.raises(Killed):
-                    host_account.take_over(folder.path, folder.last_lines())
-                    host_account.retire(folder.path, process.find, MANY)
+                    succession.take_over(folder.path, folder.last_lines())
+                    succession.retire(folder.path, process.find, MANY)
     process.be_taken_over()
     process.be_taken_over()
     assert_exact(tmp_path, true)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, CursorResult, text
 
 from golive.events import KpiEvent
+from golive.instants import microseconds
 
 
 class Row(NamedTuple):
@@ -48,11 +49,10 @@ def event_of(row: Row) -> KpiEvent:
     """Return the event of a row; whether its trace was sampled is not known any more."""
     values = row._asdict()
     created = dt.datetime.fromisoformat(values.pop("created_at"))
-    microseconds = (created - _EPOCH) // dt.timedelta(microseconds=1)
-    return KpiEvent(**values | {"emitter": row.emitter or 0}, sampled=False, created_ns=microseconds * 1000)
+    created_ns = microseconds(created) * 1000
+    return KpiEvent(**values | {"emitter": row.emitter or 0}, sampled=False, created_ns=created_ns)
 
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _UTC = "+00"
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _COLUMNS = ", ".join(Row._fields)

@@ -11,10 +11,11 @@ from golive.correlation import current_trace_id
 from golive.errors import IdempotencyConflict, InvalidArgument, NotReserved, ReservationClosed, RiskDenied
 from golive.events import check_correlation_id
 from golive.joining import Work, apart, joined
+from golive.models.risk import GLOBAL
 from golive.risk import ledger, reservations, statements
 from golive.risk.decision import POLICY_MISSING, Refusal, refusal
 from golive.risk.money import NO_CAP, check_amount
-from golive.risk.policy import ACTIONS_MAX, GLOBAL, Limits, check_engine
+from golive.risk.policy import ACTIONS_MAX, Limits, check_engine
 from golive.risk.reservations import DEFAULT_EXPIRY_S, Found, Request, Reservation
 
 _ATTEMPTS: Final = 1000
@@ -212,6 +213,8 @@ def _reserve(work: Work, request: Request) -> Reservation | _Denied:
             return _Denied(refused, now)
         if not reading.begun:
             ledger.begin_day(work, [GLOBAL, request.engine], reading.day, now)
+            continue
+        if not ledger.lock(work):
             continue
         reservation = _new(request, reading.day, now)
         limits = [book.policy.limits() for book in reading.books if book.policy is not None]
