@@ -67,8 +67,9 @@ _GONE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3
 """When a server whose network is cut is taken for gone: after a minute, not after the hours of the system."""
 
 # Those on SQLite, which keeps in the process what locks of a file it has. A child inherits that with the
-# connections its parent has open: it would wait for locks nobody has any more, or do without where it believes
-# to have them, and write to a log that another process has deleted. https://www.sqlite.org/howtocorrupt.html, 2.6
+# connections its parent has open: it would wait for locks nobody has any more, or do without where it
+# believes to have them, and write to a log that another process has deleted.
+# https://www.sqlite.org/howtocorrupt.html, 2.6
 _on_files: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
 # Alembic keeps the migration that runs in a global of its module.

@@ -15,7 +15,6 @@ from golive.kpi import kpi_success
 from golive.shared_account import SharedAccount
 from golive.spool import Spool
 from golive.spool_folder import SpoolFolder, orphans
-from tests.contract.conftest import account as account
 from tests.faults import promises
 from tests.faults.machine import Machine
 from tests.support.service import wait_until

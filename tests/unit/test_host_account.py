@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golive import cells, host_account, shared_account, succession
+from golive import host_account, succession
 from golive.account import DURATION_BUCKETS_S, Account
 from golive.cells import CELL, CHUNK, Cell, CellFile, Key, decode_file, encode_file
 from golive.events import KpiEvent, to_json
@@ -364,11 +364,6 @@ def test_the_latest_value_is_the_one_that_happened_last_on_any_process(tmp_path:
     one.record(event(1, value=1.0, created_ns=3_000))
     other.record(event(2, value=2.0, created_ns=2_000))
     assert host_account.read([tmp_path], MANY).values == {("D", "m"): (2, 3.0, 1.0)}
-
-
-def test_every_kind_of_record_has_its_cells() -> None:
-    assert shared_account.CELLS[shared_account.DURATIONS] == len(DURATION_BUCKETS_S) + 2
-    assert cells.CELL.size == 16
 
 
 def test_a_file_the_disk_has_no_room_for_leaves_no_descriptor_open(tmp_path: Path) -> None:

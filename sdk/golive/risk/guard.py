@@ -197,14 +197,9 @@ class _Denied(NamedTuple):
     at: dt.datetime
 
 
-def _own_time() -> dt.datetime | None:
-    """Return what time to decide and book by; None for the database's."""
-    return None
-
-
 def _reserve(work: Work, request: Request) -> Reservation | _Denied:
     for _ in range(_ATTEMPTS):
-        reading = ledger.read(work, request.engine, _own_time())
+        reading = ledger.read(work, request.engine)
         now = reading.now
         if reading.due:
             ledger.expire(work, now)
@@ -234,7 +229,7 @@ def _reserve(work: Work, request: Request) -> Reservation | _Denied:
 def _close(work: Work, found: Found, action: statements.Closing, more: dict[str, Any]) -> bool:
     """Book what becomes of a reservation; return False if something else did, or a day began, meanwhile."""
     made = found.reservation
-    parameters = _parameters(made, _own_time() or found.now, more) | {"status_before": made.status}
+    parameters = _parameters(made, found.now, more) | {"status_before": made.status}
     if action != "REFUND":
         parameters["open_amount"] = made.amount if made.status == "open" else Decimal(0)
     return work.all_or_none(statements.closing(action, found.global_today, found.own_today), parameters)

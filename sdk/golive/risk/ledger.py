@@ -124,7 +124,7 @@ _DUE_BY_ENGINE: Final = (
 )
 
 
-def read(work: Work, engine: str, now: dt.datetime | None) -> Reading:
+def read(work: Work, engine: str, now: dt.datetime | None = None) -> Reading:
     """Return what a decision about `engine` needs to know.
 
     Args:
