@@ -91,7 +91,7 @@ def test_a_child_of_a_parent_that_writes_all_the_time_takes_sqlites_locks_for_it
     """Not those it inherits, which nobody has any more or which it only believes to have."""
     done = machine.run("forking_and_writing.py", 40, timeout_s=120)
     assert [line.split()[1] for line in done.stdout.splitlines()] == ["delivered"] * 40, done.stdout
-    children = [row.correlation_id for row in machine.rows() if row.domain == "CHILD"]
+    children = [str(row.correlation_id) for row in machine.rows() if row.domain == "CHILD"]
     assert sorted(children) == sorted(line.split()[0] for line in done.stdout.splitlines())
 
 
