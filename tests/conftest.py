@@ -1,4 +1,4 @@
-"""Fixtures every test may use: real databases of both kinds, empty or with golive's tables."""
+"""Fixtures every test may use: real databases of both kinds, empty or with golive's tables, and a process's own."""
 
 import os
 import shutil
@@ -10,14 +10,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from golive import database, governance
+from golive import database, governance, pipeline
+from golive.account import Account
 from tests.support.clickhouse import ClickHouseServer, embedded_url, make_cluster
 from tests.support.places import Place, opened
 from tests.support.postgres import PostgresServer, PostgresUnavailable
 
 
 @pytest.fixture(autouse=True)
-def no_connection_left() -> Iterator[None]:
+def engines_disposed() -> Iterator[None]:
     """Close what golive's own engines hold: a test has its own database, and no other needs it."""
     yield
     for engine in governance._engines.values():
@@ -152,6 +153,25 @@ def production(monkeypatch: pytest.MonkeyPatch, store: str) -> str:
     monkeypatch.setenv("GO_LIVE_ENFORCE", "1")
     monkeypatch.setenv("DATABASE_URL", store)
     return store
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The environment for a process of its own: no settings of golive's or OpenTelemetry's, a fresh spool."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOLIVE_", "OTEL_"))}
+    kept.pop("DATABASE_URL", None)
+    return {**kept, "XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    """The account of this process, empty; its next pipeline starts with the settings of the environment."""
+    pipeline.shutdown()
+    pipeline._process.configured = None
+    pipeline.account().reset()
+    yield pipeline.account()
+    pipeline.shutdown()
+    pipeline.account().reset()
 
 
 @contextmanager

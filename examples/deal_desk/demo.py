@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     url = f"sqlite:///{(options.folder / 'golive.db').resolve()}"
     # For this process, the service and the commands below: a spool of the demo's own.
     os.environ["GOLIVE_SPOOL_DIR"] = str((options.folder / "spool").resolve())
+    os.environ.pop("GOLIVE_EVENTS_URL", None)  # where the events of something real may be
     golive("db", "upgrade", url=url)
     if options.log:
         code = replay(options.log, url)

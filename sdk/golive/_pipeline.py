@@ -2,12 +2,9 @@
 
 import contextlib
 import logging
-import os
-import queue
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from opentelemetry.metrics import MeterProvider
@@ -17,19 +14,20 @@ from sqlalchemy.orm import Session
 
 from golive import database, names, pipeline, transactions
 from golive.account import Account, Tally
-from golive.drain import SETTLE_S, Drain
-from golive.errors import ConfigurationError, SpoolFull
+from golive.drain import Drain
+from golive.errors import SpoolFull
 from golive.events import KpiEvent, to_json
-from golive.host_account import retire
+from golive.orphans import SETTLE_S
 from golive.otel_env import providers_from_environment
 from golive.otel_logs import LoggerProvider
 from golive.settings import Settings
 from golive.shared_account import SharedAccount
-from golive.spool import Closed, NoRoom, Spool
+from golive.spool import Closed, NoRoom
+from golive.spool_places import open_spool
 from golive.stores import open_store
+from golive.succession import retire
 from golive.taken import Taken
 from golive.telemetry import Telemetry
-from golive.transactions import HeldEvents
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +36,10 @@ _BLOCK_POLL_S = 0.01
 
 
 class Undecided(NamedTuple):
-    """Events of a transaction whose commit was never answered, and when to ask the store about them."""
+    """Events of a transaction whose commit was never answered, how to ask for them, and when."""
 
     events: Sequence[KpiEvent]
+    find: Callable[[], Iterable[KpiEvent]]
     due: float
 
 
@@ -68,14 +67,13 @@ class Pipeline:
         self.url = url
         self.settings = settings
         self.account = account
-        self.abandoned: queue.SimpleQueue[HeldEvents] = queue.SimpleQueue()
         self._undecided: list[Undecided] = []
         self._same_database: dict[URL, bool] = {}
         self._complaint_due = 0.0
         self._providers = providers_from_environment()
         self._store = open_store(url)
         self._store.on_rejected = self._put_aside
-        self._spool = _open_spool(settings, database.store_key(url))
+        self._spool = open_spool(settings, url)
         self._shared = SharedAccount(account, self._spool.folder.path)
         self._taken = Taken()
         self.telemetry = Telemetry(
@@ -101,6 +99,7 @@ class Pipeline:
             self.drain.start()
         except RuntimeError:
             _log.warning("the interpreter is ending: KPI events wait in the spool for the next process")
+            self._decide()
 
     def record(self, event: KpiEvent, session: Session | None, *, may_raise: bool = True) -> None:
         """Record an event: held with the session's transaction if its truth hangs on it, else at once (E1).
@@ -150,6 +149,9 @@ class Pipeline:
                 self._taken.add(fresh)
         return len(fresh)
 
+    def heir(self) -> "Pipeline":
+        return (pipeline.current() or self) if self._shared.closed else self
+
     def insert(self, session: Session, held: Sequence[KpiEvent]) -> bool:
         try:
             bind = session.get_bind()
@@ -164,7 +166,7 @@ class Pipeline:
         self._shared.intend(held)
         inserted = False
         try:
-            inserted = self._store.insert(connection, held)
+            inserted = self._store.insert(connection, held, partial(self._shared.note_transaction, held))
         finally:
             if not inserted:
                 self._shared.withdraw(held)
@@ -184,7 +186,9 @@ class Pipeline:
 
     def undecided(self, inserted: Sequence[KpiEvent]) -> None:
         if inserted:
-            self._undecided.append(Undecided(inserted, time.monotonic() + SETTLE_S))
+            ids = [event.id for event in inserted]
+            find = partial(self._store.find, ids, self._shared.transactions_of(inserted))
+            self.heir()._undecided.append(Undecided(inserted, find, time.monotonic() + SETTLE_S))
 
     def record_now(self, held: Sequence[KpiEvent]) -> None:
         for event in held:
@@ -207,7 +211,7 @@ class Pipeline:
 
     def flush(self, timeout_s: float) -> bool:
         """Deliver everything now; return whether nothing is left."""
-        return self.drain.flush(timeout_s) and self.abandoned.empty() and not self._undecided
+        return self.drain.flush(timeout_s) and not transactions.abandoned() and not self._undecided
 
     def close(self) -> None:
         """Deliver what can be delivered in `shutdown_seconds`, and leave the rest to the next process."""
@@ -313,49 +317,18 @@ class Pipeline:
         return known
 
     def _decide(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self.abandoned.get_nowait().end_abandoned()
+        for held in transactions.abandoned():
+            held.end_abandoned(self)
         for undecided in [each for each in self._undecided if each.due <= time.monotonic()]:
             self._undecided.remove(undecided)
-            self._ask_about(undecided.events)
+            self._ask_about(undecided)
 
-    def _ask_about(self, inserted: Sequence[KpiEvent]) -> None:
+    def _ask_about(self, undecided: Undecided) -> None:
+        inserted = undecided.events
         try:
-            emitters = {found.id: found.emitter for found in self._store.find([each.id for each in inserted])}
-        except Exception:  # the store is away: its driver raises what it likes
-            self.undecided(inserted)
+            emitters = {found.id: found.emitter for found in undecided.find()}
+        except Exception:  # the store is away, and its driver raises what it likes; or it has not decided
+            self._undecided.append(undecided._replace(due=time.monotonic() + SETTLE_S))
             return
         self.publish([each for each in inserted if emitters.get(each.id) == each.emitter])
         self.undo([each for each in inserted if emitters.get(each.id) != each.emitter])
-
-
-def spool_roots(settings: Settings, url: URL) -> list[Path]:
-    """Return the folders in which processes with these settings keep the spools of a store."""
-    key = database.store_key(url)
-    return [base / key for base in ([settings.spool_dir] if settings.spool_dir else _default_folders())]
-
-
-def _open_spool(settings: Settings, key: str) -> Spool:
-    failures: list[str] = []
-    for base in [settings.spool_dir] if settings.spool_dir else _default_folders():
-        try:
-            return Spool(base / key, settings.spool_max_bytes)
-        except OSError as error:
-            failures.append(f"{base}: {error.strerror or error}")
-    raise ConfigurationError(f"spool_dir: expected a folder that can be written; {'; '.join(failures)}")
-
-
-def _default_folders() -> Iterator[Path]:
-    try:
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    except RuntimeError:  # a user without a home
-        state = None
-    if state:
-        yield Path(state) / "golive" / "spool"
-    shared = Path(tempfile.gettempdir()) / f"golive-{os.getuid()}"
-    with contextlib.suppress(OSError):
-        shared.mkdir(mode=0o700, exist_ok=True)
-        # Anybody may make a folder of that name first: use it only if it is ours.
-        if shared.stat().st_uid == os.getuid() and not shared.is_symlink():
-            yield shared / "spool"

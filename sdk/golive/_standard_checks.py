@@ -13,7 +13,8 @@ from golive.checklist import checklist
 from golive.checks import DEFAULT_TIMEOUT_S, Check, CheckFunction, CheckResult, Severity
 from golive.models import HeimdallPolicy, RegressionPolicy, RegressionState, RiskPolicy
 from golive.models.base import utc_now
-from golive.state import ALL_OFF, read_from
+from golive.models.risk import GLOBAL
+from golive.state import ALL_OFF, State, read_from
 from golive.tripwire import BLIND
 
 AUDIT_TAIL: Final = 100
@@ -22,7 +23,6 @@ AUDIT_MAX_AGE: Final = dt.timedelta(days=1)
 """How old the last verification of a longer chain may be."""
 BACKLOG_MAX_AGE_S: Final = 60.0
 LOSS_SHOWN_S: Final = 600.0
-GLOBAL: Final = "GLOBAL"
 
 _SEED = "Run `golive db upgrade` (or `alembic upgrade head`) to seed the policies."
 
@@ -41,7 +41,10 @@ def go_live_checklist(db: Session) -> CheckResult:
 
 
 def kill_switch_clear(db: Session) -> CheckResult:
-    state = read_from(db.connection())
+    return kill_switch_of(read_from(db.connection()))
+
+
+def kill_switch_of(state: State) -> CheckResult:
     if state is ALL_OFF:
         return CheckResult(False, "The go-live state has lost its row.")
     detail = {"changed_by": state.changed_by, "reason": state.reason, "updated_at": _iso(state.updated_at)}
@@ -166,6 +169,12 @@ def _check(function: CheckFunction, severity: Severity, action: str) -> Check:
     return Check(function.__name__, severity, DEFAULT_TIMEOUT_S, action, function)
 
 
+KILL_SWITCH_CLEAR: Final = _check(
+    kill_switch_clear,
+    "BLOCKER",
+    "Mend what the kill switch was engaged for, then release it via "
+    "`/api/governance/go-live/kill-switch/release` or `golive kill-switch release`.",
+)
 STANDARD_CHECKS: Final = (
     _check(
         go_live_checklist,
@@ -173,12 +182,7 @@ STANDARD_CHECKS: Final = (
         "Install the missing pack (GOLIVE_REQUIRED_PACKS names them), or complete the backend: start the "
         "database, and run `golive db upgrade`.",
     ),
-    _check(
-        kill_switch_clear,
-        "BLOCKER",
-        "Mend what the kill switch was engaged for, then release it via "
-        "`/api/governance/go-live/kill-switch/release` or `golive kill-switch release`.",
-    ),
+    KILL_SWITCH_CLEAR,
     _check(env_sanity, "BLOCKER", "Set ENV=production, DATABASE_URL and GO_LIVE_ENFORCE=1."),
     _check(enforcement_expected_in_prod, "INFO", "Set GO_LIVE_ENFORCE=1 where production runs."),
     _check(risk_policies_present, "BLOCKER", _SEED),

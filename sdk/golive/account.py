@@ -46,12 +46,11 @@ class Account:
 
     def __init__(self, max_series: int = 400) -> None:
         self.max_series = max_series
-        # Reentrant: a signal handler or a finalizer may count while its thread is counting.
-        self._lock = threading.RLock()
         self.reset()
 
     def reset(self) -> None:
         """Forget everything: a forked child starts its own account."""
+        # Reentrant: a signal handler or a finalizer may count while its thread is counting.
         self._lock = threading.RLock()
         self.value_sum: dict[Series, float] = defaultdict(float)
         self.value_last: dict[Series, float] = {}

@@ -15,13 +15,14 @@ and the hash that `golive audit verify` prints somewhere else.
 import datetime as dt
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
-from golive import governance
+from golive import database, governance
 from golive.correlation import current_correlation_id, current_trace_id
 from golive.errors import SchemaError
 from golive.models import GovernanceAudit, GovernanceAuditHead
@@ -37,6 +38,8 @@ __all__ = [
     "verify",
     "verify_tail",
 ]
+
+_log = logging.getLogger(__name__)
 
 GENESIS: Final = "0" * 64
 """What stands for the hash of the row before the first."""
@@ -99,8 +102,9 @@ def append(
     before: Any = None,
     after: Any = None,
     reason: str | None = None,
-) -> int:
-    """Append an act to the chain, in the transaction of `governance.acting`; return its id.
+    stops: bool = False,
+) -> None:
+    """Append an act to the chain, in the transaction of `governance.acting`.
 
     Args:
         connection: From `governance.acting`, which lets one writer in at a time.
@@ -110,12 +114,10 @@ def append(
         ok: False for an attempt that was refused.
         before, after: The state before and after, as JSON has it; a Decimal or a time becomes text.
         reason: Why.
+        stops: Whether the act stops or slows production. A trail so damaged that it takes no further row does
+            not keep it from happening then: it is in the log instead, and the runbook has its blocker.
     """
-    head = connection.execute(select(_head.last_id, _head.last_hash).where(_head.id == 1)).one_or_none()
-    if head is None:
-        raise SchemaError("governance_audit_head has lost its row: restore it from a backup")
-    values = {
-        "id": head.last_id + 1,
+    act = {
         "actor": actor,
         "action": action,
         "target": target,
@@ -123,9 +125,30 @@ def append(
         "before": _plain(before),
         "after": _plain(after),
         "reason": reason,
+    }
+    if not stops:
+        _append(connection, act)
+        return
+    try:
+        with connection.begin_nested():
+            _append(connection, act)
+    except Exception:  # what is read from a damaged row can be anything
+        if connection.invalidated:
+            raise  # without its connection nothing can be done
+        if connection.dialect.name == "sqlite" and not database.sqlite_in_transaction(connection):
+            raise  # SQLite undid all of it by itself, as after some errors of a disk
+        _log.exception("%s, which the audit trail cannot take: %s", action, ascii(act))
+
+
+def _append(connection: Connection, act: dict[str, Any]) -> None:
+    head = connection.execute(select(_head.last_id, _head.last_hash).where(_head.id == 1)).one_or_none()
+    if head is None:
+        raise SchemaError("governance_audit_head has lost its row: restore it from a backup")
+    values = act | {
+        "id": head.last_id + 1,
         "correlation_id": current_correlation_id(),
         "trace_id": current_trace_id(),
-        "created_at": utc_now(),
+        "created_at": governance.now_of(connection),
         "prev_hash": head.last_hash,
     }
     values["hash"] = _hash(values)
@@ -133,7 +156,6 @@ def append(
     connection.execute(
         update(_head).where(_head.id == 1).values(last_id=values["id"], last_hash=values["hash"])
     )
-    return int(values["id"])
 
 
 def entries(

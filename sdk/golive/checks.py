@@ -121,7 +121,6 @@ def runbook_check(
     severity: Severity = "BLOCKER",
     timeout_s: float = DEFAULT_TIMEOUT_S,
     action: str,
-    registry: CheckRegistry = registry,
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Add the decorated function to the runbook.
 
@@ -130,7 +129,6 @@ def runbook_check(
         severity: What a failure means.
         timeout_s: After how many seconds the check has failed; up to 10.
         action: What a person should do when it fails.
-        registry: Where to; the one `build_runbook` uses by default.
 
     Raises:
         ConfigurationError: An argument cannot work, or the id is taken.

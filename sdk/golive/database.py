@@ -13,13 +13,14 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from golive._database_url import (
     normalise_events_url,
@@ -37,6 +38,7 @@ __all__ = [
     "VERSION_TABLE",
     "check_schema",
     "create_store_engine",
+    "is_for_want_of_schema",
     "migrating",
     "normalise_events_url",
     "normalise_url",
@@ -59,9 +61,16 @@ _MIGRATION_TIMEOUT_S = 600.0
 _IDLE_MS = 30_000
 """For how long a process that migrates, and was stopped, may keep the tables from the others."""
 _MIGRATION_LOCK = int.from_bytes(b"golivedb")
-_UNDEFINED_TABLE = "42P01"
+_UNDEFINED = ("42P01", "42703")
+"""PostgreSQL's codes for a table and a column that are not there."""
 _GONE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 """When a server whose network is cut is taken for gone: after a minute, not after the hours of the system."""
+
+# Those on SQLite, which keeps in the process what locks of a file it has. A child inherits that with the
+# connections its parent has open: it would wait for locks nobody has any more, or do without where it
+# believes to have them, and write to a log that another process has deleted.
+# https://www.sqlite.org/howtocorrupt.html, 2.6
+_on_files: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
 # Alembic keeps the migration that runs in a global of its module.
 _one_migration = threading.Lock()
@@ -71,6 +80,8 @@ def create_store_engine(
     url: URL, *, deadline_s: float | None = None, use_s: float | None = None, autocommit: bool = False
 ) -> Engine:
     """Return an engine for the store, of few connections that any thread may use.
+
+    The first of them makes an SQLite file that is missing, with its folders.
 
     Args:
         url: The store, as `normalise_url` returns it.
@@ -88,6 +99,8 @@ def create_store_engine(
     if url.get_backend_name() == "sqlite":
         arguments = {"timeout": wait_s, "check_same_thread": False}
         engine = create_engine(url, connect_args=arguments, **pool)
+        _on_files.add(engine)
+        event.listen(engine, "do_connect", lambda *_: _make_file(url))
         event.listen(engine, "connect", _set_up_sqlite)
     else:
         try:
@@ -109,8 +122,8 @@ def create_store_engine(
 def upgrade(url: URL, *, seed: bool = False) -> None:
     """Bring the schema to the newest revision; nothing happens if it is there, or is newer.
 
-    Several processes may call it at once: one migrates, the others wait for it. An SQLite file is made, with
-    its folders. Tables an application already has are adopted, with every row.
+    Several processes may call it at once: one migrates, the others wait for it. Tables an application already
+    has are adopted, with every row.
 
     Args:
         url: The store.
@@ -120,7 +133,6 @@ def upgrade(url: URL, *, seed: bool = False) -> None:
         GoliveError: A table was in use by long transactions all the time.
         sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses.
     """
-    _make_file(url)
     engine = create_store_engine(url)
     try:
         with engine.connect() as connection:
@@ -143,7 +155,7 @@ def check_schema(connection: Connection) -> None:
         with connection.begin_nested():
             versions = connection.scalars(text(f"SELECT version_num FROM {VERSION_TABLE}")).all()  # noqa: S608
     except (OperationalError, ProgrammingError) as error:
-        if not _is_missing_table(error):
+        if not is_for_want_of_schema(error):
             raise
         versions = []
     version = max(versions, default="")
@@ -157,7 +169,6 @@ def check_schema(connection: Connection) -> None:
 @contextmanager
 def migrating(url: URL) -> Iterator[Connection]:
     """Give a connection in a transaction that only one process at a time can have; commit at the end."""
-    _make_file(url)
     engine = create_store_engine(url)
     try:
         with engine.connect() as connection:
@@ -179,6 +190,14 @@ def sqlite_in_transaction(connection: Connection) -> bool:
     """Return whether SQLite has a transaction open; SQLAlchemy's begins earlier, before the first write."""
     driver: Any = connection.connection.driver_connection
     return bool(driver.in_transaction)
+
+
+def _close_idle_connections() -> None:
+    for engine in list(_on_files):
+        engine.dispose()
+
+
+os.register_at_fork(before=_close_idle_connections)
 
 
 def _libpq_arguments(url: URL, deadline_s: float | None) -> dict[str, Any]:
@@ -214,10 +233,12 @@ def _migrate(url: URL, seed: bool) -> None:
 
 def _make_file(url: URL) -> None:
     """Make an SQLite file with its folders, where there is none: for its owner alone, as the spool is."""
-    if (path := sqlite_path(url)) is not None and not path.exists():
+    path = sqlite_path(url)
+    if path is None or path.exists() or url.query.get("mode", "rwc") != "rwc":
+        return
+    with contextlib.suppress(OSError):  # SQLite says why it cannot open it
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -237,7 +258,10 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _is_missing_table(error: OperationalError | ProgrammingError) -> bool:
+def is_for_want_of_schema(error: DBAPIError) -> bool:
+    """Return whether a statement failed for a table or a column that is not there."""
     if isinstance(error.orig, sqlite3.Error):
-        return "no such table" in str(error.orig)
-    return getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE
+        return any(
+            words in str(error.orig) for words in ("no such table", "no such column", "no column named")
+        )
+    return getattr(error.orig, "sqlstate", None) in _UNDEFINED

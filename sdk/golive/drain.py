@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from golive import events, names, otel_logs
 from golive.bell import Bell
 from golive.events import KpiEvent
-from golive.host_account import look_into, retire, take_over
+from golive.orphans import Orphans
 from golive.otel_logs import LogRecordExportResult
 from golive.shared_account import SharedAccount
-from golive.spool import Batch, Spool, SpoolFolder, orphans
+from golive.spool import Spool
+from golive.spool_folder import Batch, SpoolFolder
 from golive.stores import EventStore
 
 _log = logging.getLogger(__name__)
@@ -27,12 +28,7 @@ MAX_PAUSE_S = 0.05
 """While the business emits, the drain rests after a batch as long as the batch took, at most this."""
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 30.0
-ORPHANS_EVERY_S = 5.0
-UNREADABLE_S = 60.0
-"""How long a dead process's spool that cannot be read is left alone."""
 COMPLAIN_EVERY_S = 60.0
-SETTLE_S = 2.0
-"""How long after its client is gone a transaction may still commit on the server."""
 
 
 class Drain:
@@ -64,13 +60,8 @@ class Drain:
         self._account = account
         self._announce = announce
         self._housekeeping = housekeeping
-        self._max_series = max_series
         self._delivered = 0
-        self._orphans: dict[SpoolFolder, float] = {}
-        self._orphan_events = 0
-        self._uncounted: dict[SpoolFolder, list[tuple[int, bytes]]] = {}
-        self._unreadable: dict[SpoolFolder, float] = {}
-        self._orphans_due = 0.0
+        self._orphans = Orphans(spool, exporter, account, max_series)
         self._failures = 0
         self._complaint_due = 0.0
         self._oldest_ns: int | None = None
@@ -98,7 +89,7 @@ class Drain:
 
     def pending(self) -> int:
         """Return how many events wait to be delivered, those of dead processes included."""
-        return self.own_pending() + self._orphan_events
+        return self.own_pending() + self._orphans.pending
 
     def own_pending(self) -> int:
         """Return how many events of this process wait to be delivered."""
@@ -119,7 +110,7 @@ class Drain:
         deadline = time.monotonic() + timeout_s
         with self._progress:
             self._flushes += 1
-            self._orphans_due = 0.0
+            self._orphans.look_soon()
             self._hurry.set()
             self._wake.set()
             try:
@@ -129,7 +120,7 @@ class Drain:
                         return False
                     self._progress.wait(min(remaining, IDLE_S))
                     self._wake.set()
-                return not self._unreadable
+                return not self._orphans.unreadable
             finally:
                 self._flushes -= 1
                 if not self._flushes and not self._stopping:
@@ -142,18 +133,14 @@ class Drain:
         self._wake.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=5.0)
-        for orphan in [*self._orphans, *self._unreadable]:
-            orphan.close()
-        self._orphans.clear()
-        self._unreadable.clear()
+        self._orphans.close()
 
     def abandon_in_child(self) -> None:
         """Let go of dead processes' spools after a fork: they are the parent's to deliver."""
-        for orphan in [*self._orphans, *self._unreadable]:
-            orphan.abandon_in_child()
+        self._orphans.abandon_in_child()
 
     def _idle(self) -> bool:
-        return self._orphans_due > 0.0 and self.pending() == 0 and not self._orphans
+        return self.pending() == 0 and self._orphans.idle
 
     def _run(self) -> None:
         while not self._stopping:
@@ -176,24 +163,19 @@ class Drain:
     def _round(self) -> bool | None:
         """Deliver one batch; return None if it failed, False if there was none."""
         self._wake.clear()
-        self._housekeeping()
         self._note_backlog()
         if not self._spool.folder.path.exists():
             self._restore_spool()
-        self._take_over_orphans()
+        self._orphans.look_round()
+        # Behind it, for a `flush` waits until orphans were looked for: what is decided by then is delivered.
+        self._housekeeping()
         with self.quiescent:
-            for orphan in list(self._orphans):
-                try:
-                    batch = orphan.read(BATCH_EVENTS)
-                except OSError as error:
-                    self._leave_alone(orphan, error)
-                    continue
-                if batch is None:
-                    self._end(orphan)
-                    continue
-                if not self._deliver(orphan, batch):
+            found = self._orphans.next_batch(BATCH_EVENTS)
+            if found is not None:
+                folder, left = found
+                if not self._deliver(folder, left):
                     return None
-                self._orphan_events -= _length(batch)
+                self._orphans.delivered(_length(left))
                 return True
             appended = self._spool.appended
             batch = self._spool.folder.read(BATCH_EVENTS)
@@ -213,42 +195,6 @@ class Drain:
         if events > 0:  # not, where a line has become two
             self._account.discard(events, names.DISCARD_CORRUPT)
             _log.error("%d events of the spool %s have no line any more", events, self._spool.folder.path)
-
-    def _leave_alone(self, orphan: SpoolFolder, error: OSError) -> None:
-        """Deliver the others' events meanwhile, and read it a little later: it may have been the moment."""
-        self._let_go(orphan)
-        self._unreadable[orphan] = time.monotonic() + UNREADABLE_S
-        self._account.failed()
-        _log.error("the spool %s cannot be read, and waits: %s", orphan.path, error)
-
-    def _let_go(self, orphan: SpoolFolder) -> None:
-        self._orphans.pop(orphan, None)
-        if not self._orphans:
-            self._orphan_events = 0
-
-    def _end(self, orphan: SpoolFolder) -> None:
-        """Let a dead process's spool go, all of it delivered, once its last transaction is decided."""
-        if time.monotonic() < self._orphans[orphan]:
-            return
-        try:
-            look_into(orphan.path)
-        except OSError as error:
-            self._leave_alone(orphan, error)
-            return
-        if not self._retire(orphan):
-            self._orphans[orphan] = time.monotonic() + ORPHANS_EVERY_S
-            return
-        self._let_go(orphan)
-        orphan.remove()
-        self._spool.measure()
-
-    def _retire(self, orphan: SpoolFolder) -> bool:
-        lines = self._uncounted.get(orphan)
-        if lines is not None:
-            if take_over(orphan.path, lines) is None:
-                return False
-            del self._uncounted[orphan]
-        return retire(orphan.path, self._exporter.find, self._max_series)
 
     def _deliver(self, folder: SpoolFolder, batch: Batch) -> bool:
         parsed, unreadable = _parse(batch.lines)
@@ -296,29 +242,6 @@ class Drain:
         if lost:
             self._account.discard(lost, names.DISCARD_DISK)
         _log.error("the spool's folder was removed; a new one was made, and %d events are lost", lost)
-
-    def _take_over_orphans(self) -> None:
-        if time.monotonic() < self._orphans_due:
-            return
-        for orphan in orphans(self._spool.root):
-            self._take_over(orphan)
-        for orphan in [each for each, due in self._unreadable.items() if due <= time.monotonic()]:
-            del self._unreadable[orphan]
-            self._take_over(orphan)
-        self._spool.measure()
-        self._orphans_due = time.monotonic() + ORPHANS_EVERY_S
-
-    def _take_over(self, orphan: SpoolFolder) -> None:
-        try:
-            lines = orphan.last_lines()
-        except OSError as error:
-            self._leave_alone(orphan, error)
-            return
-        undecided = take_over(orphan.path, lines)
-        if undecided is None:  # its events need not wait, and may be what takes up the room
-            self._uncounted[orphan] = lines
-        self._orphans[orphan] = time.monotonic() + (0.0 if undecided is False else SETTLE_S)
-        self._orphan_events += orphan.pending()
 
     def _complain(self, error: Exception) -> None:
         self._failures += 1

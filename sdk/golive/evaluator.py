@@ -8,15 +8,15 @@ levers = LeversEvaluator(db, interval_s=1.0)
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from golive import levers
 from golive.levers import Levers
 from golive.models.base import utc_now
 from golive.production import REFRESH_S, ProductionGate
-from golive.runbook import Runbook, build_runbook
+from golive.runbook import CheckReport, Runbook, build_runbook
 from golive.state import State
 
 __all__ = ["Evaluation", "Evaluator", "LeversEvaluator", "RunbookEvaluator", "StateEvaluator"]
@@ -152,7 +152,7 @@ class StateEvaluator(Evaluator[State | None]):
 
 
 def _unevaluated(message: str) -> Runbook:
-    check: Mapping[str, Any] = {
+    check: CheckReport = {
         "id": UNEVALUATED,
         "ok": False,
         "severity": "BLOCKER",
@@ -164,7 +164,7 @@ def _unevaluated(message: str) -> Runbook:
         "generated_at": utc_now().isoformat(),
         "ok_to_enable_go_live": False,
         "verdict": "inconclusive",
-        "blockers": [check],  # type: ignore[list-item]
+        "blockers": [check],
         "warnings": [],
         "info": [],
     }

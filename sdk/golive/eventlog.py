@@ -20,18 +20,19 @@ import io
 import json
 import re
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, AnyStr, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
+from golive import _csv_rows
 from golive.detail import to_json_text
 from golive.errors import ConfigurationError, InvalidEvent
 from golive.events import KpiEvent, check_actor, check_correlation_id, check_domain, check_metric, check_value
 from golive.ids import id_at
+from golive.instants import microseconds
 
 __all__ = ["BadLine", "EventLog"]
 
@@ -47,13 +48,8 @@ _SUCCESS = {
 }  # fmt: skip
 _HEX = {"trace_id": re.compile(r"[0-9a-f]{32}"), "span_id": re.compile(r"[0-9a-f]{16}")}
 _BOM = b"\xef\xbb\xbf"
-MAX_LINE = 1 << 20
-"""A longer line, in bytes or characters, is no event: a few packed kilobytes can hold one of gigabytes."""
-MAX_ROW_LINES, _LEAST_ROW_LINES = 1024, 8
-"""How many lines a row of CSV may have: a quote that closes nowhere would take in the rest of the log."""
 _63_BITS = (1 << 63) - 1
 _UNDECODED = re.compile("[\udc80-\udcff]")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _EARLIEST, _LATEST = dt.datetime(1970, 1, 2, tzinfo=dt.UTC), dt.datetime(2248, 1, 1, tzinfo=dt.UTC)
 
 
@@ -136,12 +132,12 @@ class EventLog:
     def _json_lines(self, file: BinaryIO) -> Iterator[_Line]:
         columns = [self.columns.get(name, name) for name in FIELDS]
         constants = [self.constants.get(name) for name in FIELDS]
-        for number, line in enumerate(_bounded(file.readline, b"\n"), 1):
+        for number, line in enumerate(_csv_rows.bounded(file.readline, b"\n"), 1):
             if not line.strip():
                 continue
-            if len(line) > MAX_LINE:
-                raw = line[:MAX_LINE].decode(errors="backslashreplace")
-                yield _Line(number, raw, (), f"longer than {MAX_LINE} bytes")
+            if len(line) > _csv_rows.MAX_LINE:
+                raw = line[: _csv_rows.MAX_LINE].decode(errors="backslashreplace")
+                yield _Line(number, raw, (), f"longer than {_csv_rows.MAX_LINE} bytes")
                 continue
             try:
                 raw = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
@@ -158,7 +154,7 @@ class EventLog:
 
     def _csv_lines(self, file: BinaryIO) -> Iterator[_Line]:
         with io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="") as text:
-            rows = _CsvRows(_bounded(text.readline, "\r\n"))
+            rows = _csv_rows.CsvRows(_csv_rows.bounded(text.readline, "\r\n"))
             try:
                 header = rows.header()
             except csv.Error as error:
@@ -224,71 +220,6 @@ class EventLog:
             _number("duration_ms", duration_ms),
             created_ns,
         )
-
-
-class _CsvRows:
-    """CSV rows with the text they were read from, which may be several lines; an error costs its row only."""
-
-    def __init__(self, text: Iterable[str]) -> None:
-        self._text = iter(text)
-        self._again: deque[str] = deque()
-        self._read: list[str] = []
-        self._lines = 0
-        self._width = 0
-        self._most = MAX_ROW_LINES
-
-    def header(self) -> list[str]:
-        """Return the first row; empty if there is none."""
-        header = next(csv.reader(self._noted(), strict=True), [])
-        self._width = len(header)
-        return header
-
-    def __iter__(self) -> Iterator[tuple[int, str, list[str] | str]]:
-        """Yield the number of a row's first line, its text, and its cells or what is wrong with it."""
-        rows = csv.reader(self._noted(), strict=True)
-        while True:
-            self._read.clear()
-            number = self._lines + 1
-            row: list[str] | str
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                row = f"no CSV: {error}"
-                rows = csv.reader(self._noted(), strict=True)  # the old one is still inside the broken row
-            if len(self._read) > 1 and (isinstance(row, str) or len(row) != self._width):
-                self._put_back()
-            elif self._most < MAX_ROW_LINES:
-                self._most *= 2
-            if row:
-                yield number, "".join(self._read)[:MAX_LINE].rstrip("\r\n"), row
-
-    def _put_back(self) -> None:
-        """Have the lines behind a broken row's first read again: a stray quote takes no good ones along."""
-        # And look less far ahead the next time: broken row upon broken row would take for ever.
-        self._most = max(self._most // 2, _LEAST_ROW_LINES)
-        self._lines -= len(self._read) - 1
-        self._again.extendleft(reversed(self._read[1:]))
-        del self._read[1:]
-
-    def _noted(self) -> Iterator[str]:
-        while (line := self._again.popleft() if self._again else next(self._text, None)) is not None:
-            self._lines += 1
-            self._read.append(line)
-            if len(line) > MAX_LINE:
-                raise csv.Error(f"a line is longer than {MAX_LINE} characters")
-            if len(self._read) > self._most:
-                raise csv.Error(f"a row is longer than {self._most} lines")
-            yield line
-
-
-def _bounded(readline: Callable[[int], AnyStr], ends: AnyStr) -> Iterator[AnyStr]:
-    """Yield lines; of one that is longer than `MAX_LINE` only its beginning, by one more than that."""
-    while line := readline(MAX_LINE + 1):
-        yield line
-        while len(line) > MAX_LINE and line[-1:] not in ends:
-            line = readline(MAX_LINE + 1)
 
 
 def _readable(raw: str) -> str:
@@ -357,8 +288,7 @@ def _time(cell: Any) -> int:
         moment = moment.replace(tzinfo=dt.UTC)
     if not _EARLIEST <= moment < _LATEST:
         raise InvalidEvent("occurred_at", "a time from 1970 to 2247", ascii(cell)[:60])
-    since = moment - _EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+    return microseconds(moment) * 1_000
 
 
 def _detail(cell: Any) -> str | None:

@@ -21,7 +21,6 @@ from golive import audit, governance, runbook
 from golive.checklist import Checklist, checklist
 from golive.errors import Blocked, SchemaError, VersionConflict
 from golive.models import GoLiveState
-from golive.models.base import utc_now
 from golive.state import ALL_OFF, STATE_ID, State, read, read_from
 
 __all__ = [
@@ -102,34 +101,28 @@ def change_in(
     if version is not None and version != before.version:
         raise VersionConflict("the go-live state", version, before.version)
     if flags.get("go_live_enabled") and before.kill_switch_engaged:
-        raise Blocked([{"id": "kill_switch_clear", "message": "The kill switch was engaged a moment ago."}])
+        raise Blocked([runbook.kill_switch_report(before)])
     after = before._replace(
-        **flags, changed_by=actor, reason=reason, version=before.version + 1, updated_at=utc_now()
+        **flags,
+        changed_by=actor,
+        reason=reason,
+        version=before.version + 1,
+        updated_at=governance.now_of(connection),
     )
     if before is ALL_OFF:
         connection.execute(insert(GoLiveState).values(id=STATE_ID, **after._asdict()))
     else:
         connection.execute(update(GoLiveState).where(GoLiveState.id == STATE_ID).values(after._asdict()))
-    try:
-        with connection.begin_nested():
-            audit.append(
-                connection,
-                actor=actor,
-                action=action,
-                target=_TARGET,
-                before=_shown(before),
-                after=_shown(after),
-                reason=reason,
-            )
-    except (SQLAlchemyError, SchemaError):
-        if not flags.get("kill_switch_engaged") or connection.invalidated:
-            raise  # without its connection nothing can be engaged
-        if read_from(connection).version != after.version:
-            raise  # SQLite undid it by itself, as after some errors of a disk
-        # A damaged trail must not keep production running; the runbook has its blocker for it anyway.
-        _log.exception(
-            "%s engages the kill switch, which the audit trail cannot take: %s", ascii(actor), ascii(reason)
-        )
+    audit.append(
+        connection,
+        actor=actor,
+        action=action,
+        target=_TARGET,
+        before=_shown(before),
+        after=_shown(after),
+        reason=reason,
+        stops=flags.get("kill_switch_engaged", False),
+    )
     return after
 
 

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 from sqlalchemy import URL, Connection, Engine, Pool, event, func, select
+from sqlalchemy.exc import DBAPIError
 
 from golive import database, settings
 from golive.errors import InvalidArgument
@@ -130,9 +131,7 @@ def acting(db: object = None, lane: Lane = "common") -> Iterator[Connection]:
         sqlalchemy.exc.SQLAlchemyError: As with `reading`; nothing was changed, but when the commit itself
             fails to be answered.
     """
-    with engine_for(db, lane=lane).connect() as connection:
-        database.check_schema(connection)
-        connection.rollback()
+    with engine_for(db, lane=lane).connect() as connection, _told_by_schema(connection):
         if connection.dialect.name == "sqlite":
             # At once: a transaction that reads first can be refused its first write.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -143,6 +142,21 @@ def acting(db: object = None, lane: Lane = "common") -> Iterator[Connection]:
             connection.execute(select(GovernanceAuditHead.id).with_for_update())
         yield connection
         connection.commit()
+
+
+@contextmanager
+def _told_by_schema(connection: Connection) -> Iterator[None]:
+    """Where something fails for want of a table or a column, name the remedy.
+
+    Not before: a migration that is due, and has nothing to do with it, keeps nobody from the kill switch.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if database.is_for_want_of_schema(error):
+            connection.rollback()
+            database.check_schema(connection)
+        raise
 
 
 def bound_idleness(connection: Connection) -> None:

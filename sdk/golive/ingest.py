@@ -14,13 +14,13 @@ from golive._emit import Subject
 from golive.detail import to_json_text
 from golive.errors import InvalidEvent, SpoolFull
 from golive.events import KpiEvent, check_success, check_value
+from golive.instants import microseconds
 
 if TYPE_CHECKING:
     from golive._pipeline import Pipeline
 
 __all__ = ["Origin", "Outcome", "event_of", "record", "take"]
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _AHEAD_S = 3600.0
 
 
@@ -142,9 +142,9 @@ def _checked(index: int, outcome: Outcome) -> tuple[Subject, Outcome, int]:
 def _created_ns(occurred_at: dt.datetime | None) -> int:
     if occurred_at is None:
         return time.time_ns()
-    microseconds = (occurred_at - _EPOCH) // dt.timedelta(microseconds=1)
-    _check_time("occurred_at", microseconds * 1000, occurred_at.isoformat())
-    return microseconds * 1000
+    created_ns = microseconds(occurred_at) * 1000
+    _check_time("occurred_at", created_ns, occurred_at.isoformat())
+    return created_ns
 
 
 def _check_time(field: str, unix_ns: int, shown: str) -> None:

@@ -61,11 +61,12 @@ class Work:
 
     Attributes:
         connection: For reading, and for single statements.
+        own: Whether it is golive's; otherwise it is a part of the caller's, which may go on for long.
     """
 
     def __init__(self, connection: Connection, *, own: bool) -> None:
         self.connection = connection
-        self._own = own
+        self.own = own
         self._directly = own and connection.dialect.name == "postgresql"
 
     def rows(self, query: Select[Any], parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
@@ -104,7 +105,7 @@ class Work:
         except DBAPIError as error:
             state = getattr(error.orig, "sqlstate", getattr(error.orig, "pgcode", None))
             # Where the database's default isolation is a stricter one, the next statement sees more.
-            if state == _NO_ROW or (state == _OVERTAKEN and self._own):
+            if state == _NO_ROW or (state == _OVERTAKEN and self.own):
                 return False
             raise
         return True

@@ -1,7 +1,9 @@
-"""Every name golive gives to a metric, an attribute, a span or an event: the one place to look them up.
+"""Every name golive gives OpenTelemetry: of a metric, an attribute, a span or an event.
 
 Metric names are OpenTelemetry instrument names; Prometheus shows `golive.kpi.events` as
-`golive_kpi_events_total` and `golive.kpi.step.duration` as `golive_kpi_step_duration_seconds`.
+`golive_kpi_events_total` and `golive.kpi.step.duration` as `golive_kpi_step_duration_seconds`. What is shown
+to Prometheus alone is named where it is made, in `golive.exporters.prometheus` and the modules beside it;
+`docs/metrics.md` lists all.
 """
 
 from typing import Final

@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 _RETRY_S = 30.0
 _FORK_WAIT_S = 1.0
+_FORK_WAIT_ON_SQLITE_S = 10.0
+"""Twice as long as a delivery may wait for the file: of SQLite's locks a child must inherit none."""
 
 
 @dataclass(slots=True)
@@ -186,7 +188,7 @@ def host_account(url: "URL | None" = None) -> "HostAccount":
     Reads files only: neither a pipeline nor the store is needed.
     """
     from golive import host_account as host
-    from golive._pipeline import spool_roots
+    from golive.spool_places import spool_roots
 
     running = _process.running
     if running is not None and (url is None or url == running.url):
@@ -211,7 +213,7 @@ def _build(given: dict[str, Any], db: object) -> "Pipeline":
         given.get("meter_provider"),
         given.get("logger_provider"),
     )
-    exits.install(shutdown, _shutdown_for_good, _before_fork, _after_fork_in_parent, _after_fork_in_child)
+    exits.install(_at_exit, _shutdown_for_good, _before_fork, _after_fork_in_parent, _after_fork_in_child)
     return built
 
 
@@ -241,6 +243,14 @@ def _store_url(given: "str | URL | None", settings: Settings, db: object) -> "UR
     return database.normalise_url(DEFAULT_DATABASE_URL)
 
 
+def _at_exit() -> None:
+    from golive import transactions
+
+    if transactions.overtake():
+        current()
+    shutdown()
+
+
 def _shutdown_for_good() -> None:
     # The lock is kept: what a thread that goes on recorded now would be left behind when the signal strikes.
     _process.lock.acquire()
@@ -249,8 +259,11 @@ def _shutdown_for_good() -> None:
 
 def _before_fork() -> None:
     running = _process.running
+    if running is None:
+        return
     # Bounded: a delivery that hangs must not keep the application from forking.
-    if running is not None and running.drain.quiescent.acquire(timeout=_FORK_WAIT_S):
+    wait_s = _FORK_WAIT_ON_SQLITE_S if running.url.get_backend_name() == "sqlite" else _FORK_WAIT_S
+    if running.drain.quiescent.acquire(timeout=wait_s):
         _forking.quiescent = running.drain.quiescent
 
 
@@ -261,6 +274,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
+    from golive import transactions
+
+    transactions.abandon_in_child()
     running = _process.running
     _process.running = None
     _forking.__dict__.clear()

@@ -5,9 +5,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
-from golive import audit
+from golive import audit, governance
 from golive.errors import VersionConflict
-from golive.models.base import Base, utc_now
+from golive.models.base import Base
 
 _NOT_SHOWN = ("changed_by", "reason", "updated_at")
 """What an audit row has in columns of its own."""
@@ -67,6 +67,7 @@ class PolicyTable(Generic[P]):
         reason: str,
         version: int | None,
         action: str = "upsert",
+        stops: bool = False,
     ) -> P:
         """Make or replace a policy, in the transaction of `governance.acting`, and audit it.
 
@@ -79,6 +80,7 @@ class PolicyTable(Generic[P]):
             version: The version the decision was made on, 0 for a policy that is not there yet; None to not
                 care.
             action: What the audit trail calls it.
+            stops: Whether it stops or slows production, as `audit.append` has it.
 
         Raises:
             VersionConflict: The policy was changed since.
@@ -88,7 +90,8 @@ class PolicyTable(Generic[P]):
         if version is not None and version != current:
             raise VersionConflict(f"the {self._name.replace('_', ' ')} of {'/'.join(key)}", version, current)
         row = dict(zip(self._key, key, strict=True)) | dict(values)
-        row |= {"changed_by": actor, "reason": reason, "version": current + 1, "updated_at": utc_now()}
+        row |= {"changed_by": actor, "reason": reason, "version": current + 1}
+        row["updated_at"] = governance.now_of(connection)
         if before is None:
             connection.execute(insert(self._model).values(row))
         else:
@@ -102,6 +105,7 @@ class PolicyTable(Generic[P]):
             before=None if before is None else _shown(before),
             after=_shown(after),
             reason=reason,
+            stops=stops,
         )
         return after
 

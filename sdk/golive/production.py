@@ -6,7 +6,8 @@ require_production(db)        # raises ProductionRefused while go-live is off or
 
 The state is read at most every `REFRESH_S`, whenever somebody asks: so a kill switch engaged elsewhere is
 obeyed well within a second, and an idle process leaves the database in peace. Where the database cannot be
-read the last state holds until it is `GOLIVE_STATE_MAX_AGE_SECONDS` old; then production is refused.
+read the last state holds until it is `GOLIVE_STATE_MAX_AGE_SECONDS` old; then production is refused, where
+go-live is enforced.
 """
 
 import os

@@ -19,8 +19,9 @@ from sqlalchemy import URL
 from golive import checks, governance
 from golive._check_runner import CheckRunner, Outcome
 from golive._runbook_markdown import render_runbook_markdown
-from golive._standard_checks import STANDARD_CHECKS
+from golive._standard_checks import KILL_SWITCH_CLEAR, STANDARD_CHECKS, kill_switch_of
 from golive.models.base import utc_now
+from golive.state import State
 
 __all__ = ["STANDARD_CHECKS", "CheckReport", "Runbook", "Verdict", "build_runbook", "render_runbook_markdown"]
 
@@ -82,6 +83,11 @@ def build_runbook(db: object = None) -> Runbook:
         "warnings": [_report(outcome) for outcome in _failing(outcomes, "WARNING")],
         "info": [_report(o) for o in outcomes if o.result.ok or o.check.severity == "INFO"],
     }
+
+
+def kill_switch_report(state: State) -> CheckReport:
+    """Return what the check `kill_switch_clear` finds in a state that was read already."""
+    return _report(Outcome(KILL_SWITCH_CLEAR, kill_switch_of(state)))
 
 
 def _runner(db: object) -> CheckRunner:

@@ -9,12 +9,9 @@ import datetime as dt
 import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["EPOCH", "Series", "Step", "mean", "rate", "series_of", "step_seconds"]
-
-EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-"""From which the seconds of a step are counted."""
+__all__ = ["Series", "Step", "mean", "rate", "series_of", "step_seconds"]
 
 
 class Step(NamedTuple):

@@ -8,7 +8,6 @@ The cookie is not the credential: it opens the page alone, for half a day, and e
 """
 
 import datetime as dt
-import hashlib
 import secrets
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, delete, insert, select
 from golive import governance
 from golive.models import ApiToken, PageSession
 from golive.models.base import utc_now
+from golive.tokens import hash_of
 
 __all__ = ["LIFETIME", "Session", "create", "end", "find"]
 
@@ -60,7 +60,7 @@ def create(
         connection.execute(delete(_row).where(_row.expires_at <= now))
         connection.execute(
             insert(_row).values(
-                session_hash=_hash(secret),
+                session_hash=hash_of(secret),
                 principal=principal,
                 token_name=token_name,
                 scopes=sorted(scopes),
@@ -78,7 +78,7 @@ def find(connection: Connection, secret: str) -> Session | None:
     query = (
         select(*columns, *(column.label(f"token_{column.key}_") for column in of_token))
         .join(_token, _token.name == _row.token_name, isouter=True)
-        .where(_row.session_hash == _hash(secret))
+        .where(_row.session_hash == hash_of(secret))
     )
     found = connection.execute(query).one_or_none()
     now = utc_now()
@@ -95,8 +95,4 @@ def find(connection: Connection, secret: str) -> Session | None:
 def end(db: object, secret: str) -> None:
     """End a session; nothing happens if there is none."""
     with governance.engine_for(db, lane="switch").begin() as connection:
-        connection.execute(delete(_row).where(_row.session_hash == _hash(secret)))
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+        connection.execute(delete(_row).where(_row.session_hash == hash_of(secret)))

@@ -104,7 +104,8 @@ class GateSettings:
     """`GOLIVE_RUNBOOK_INTERVAL_SECONDS`: the runbook is evaluated at most once in it, and no answer of a
     gate is older."""
     state_max_age_s: float = 5.0
-    """`GOLIVE_STATE_MAX_AGE_SECONDS`: an older go-live state is not acted on: production is refused."""
+    """`GOLIVE_STATE_MAX_AGE_SECONDS`: an older go-live state is not acted on: production is
+    refused, where go-live is enforced."""
     database_deadline_s: float = 2.0
     """`GOLIVE_DATABASE_DEADLINE_SECONDS`: how long a governance statement may wait for the database."""
 

@@ -6,7 +6,7 @@
 A `kill -9` may strike between an event and its count, and whoever takes the file over counts what is missing:
 an event of the spool is counted with the position its line ends at, so that later lines are known to be
 missing; one inserted by a business transaction is counted with a number in a sequence, and its id noted
-before the commit, so that the store can be asked for it. `golive.host_account` does both.
+before the commit, so that the store can be asked for it. `golive.succession` does both.
 
 | record | cells |
 | --- | --- |
@@ -14,13 +14,14 @@ before the commit, so that the store can be asked for it. `golive.host_account` 
 | values, domain, metric | count, position · sum, position · last value, when |
 | durations, domain, metric, outcome | count of each bucket, position · sum of seconds, position |
 | tx.events, tx.values, tx.durations | the same of business transactions, with a number for position |
-| intent, number | how many ids follow, number of the first one once they are being counted · id · id … |
+| intent, number | how many ids follow, number of the first one once counted · id · id … · transaction |
 | exported | count, when |
 | failures | deliveries that failed, when the last one did |
 | discarded, reason | count, when the last one was |
 | backlog | events that wait, when the oldest was recorded; 0 for none |
 
-Times are Unix nanoseconds.
+Times are Unix nanoseconds. A transaction is the number the database has for it, 0 if it gives none or the
+events are not inserted yet.
 """
 
 import logging
@@ -55,7 +56,7 @@ _COUNTS: Final = {EVENTS: 3, VALUES: 3, DURATIONS: len(DURATION_BUCKETS_S) + 2}
 CELLS: Final = {
     **_COUNTS,
     **{TX + kind: cells for kind, cells in _COUNTS.items()},
-    INTENT: 1 + INTENT_IDS,
+    INTENT: 1 + INTENT_IDS + 1,
     EXPORTED: 1,
     FAILURES: 1,
     DISCARDED: 1,
@@ -141,7 +142,21 @@ class SharedAccount:
                 for cell, event in zip(intent[1:], noted, strict=False):
                     cell.set(0, event.id)
                     self._intents[event.id] = intent
+                intent[-1].set(0, 0)
                 intent[0].set(len(noted), 0)
+
+    def note_transaction(self, events: Sequence[KpiEvent], transaction: int) -> None:
+        """Note by which number the database knows the transaction these events are in."""
+        with self.lock:
+            for intent, _ in groupby(events, lambda event: self._intents.get(event.id)):
+                if intent is not None:
+                    intent[-1].set(0, transaction)
+
+    def transactions_of(self, events: Sequence[KpiEvent]) -> set[int]:
+        """Return the database's numbers of the transactions that were about to commit these events."""
+        with self.lock:
+            intents = [self._intents[event.id] for event in events if event.id in self._intents]
+        return {intent[-1].mark for intent in intents} - {0}
 
     def count_committed(self, events: Sequence[KpiEvent]) -> list[Tally]:
         """Count events of a committed transaction; return what each counts under."""

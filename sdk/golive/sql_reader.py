@@ -24,9 +24,10 @@ from sqlalchemy import (
 )
 
 from golive.events import outcome_of
+from golive.instants import microseconds
 from golive.models import KpiEventRow
 from golive.reader import Cursor, Event, EventFilter, MetricSummary, TimelineEntry, timeline_of
-from golive.series import EPOCH, Series, series_of, step_seconds
+from golive.series import Series, series_of, step_seconds
 from golive.tripwire import RATE, Observation
 
 __all__ = ["SqlReader", "matching"]
@@ -79,7 +80,7 @@ class SqlReader:
         given = {
             "since": since,
             "until": until,
-            "start": (since - EPOCH) // dt.timedelta(seconds=1),
+            "start": microseconds(since) // 1_000_000,
             "width": step_seconds(since, until, steps),
         }
         return series_of(self._by_stream(_in_steps(self._connection.dialect.name), domain, given))

@@ -1,6 +1,6 @@
 """How the SDK finds the exporter that writes to an event store: by entry point, as OpenTelemetry does."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -11,6 +11,10 @@ from golive.events import KpiEvent
 from golive.otel_logs import LogRecordExportResult, ReadableLogRecord
 
 ENTRY_POINT_GROUP = "golive.event_stores"
+
+
+class StillOpen(Exception):
+    """A transaction is neither committed nor rolled back yet."""
 
 
 class EventStore(Protocol):
@@ -28,17 +32,23 @@ class EventStore(Protocol):
     def write(self, events: Iterable[KpiEvent]) -> int:
         """Write events, each once; return how many were not there yet. May raise, and iterate them twice."""
 
-    def insert(self, connection: Connection, events: Sequence[KpiEvent]) -> bool:
+    def insert(
+        self, connection: Connection, events: Sequence[KpiEvent], note: Callable[[int], object] | None = None
+    ) -> bool:
         """Insert in the connection's open transaction, by one statement.
 
-        Returns False, with nothing done and the transaction intact, where that is not possible.
+        Calls `note` with the number the database has for the transaction, where there is such a thing.
+        Returns False, with nothing done and the transaction intact, where an insert is not possible.
         """
 
     def committed(self, events: Sequence[KpiEvent]) -> None:
         """Learn that events `insert` took are committed; on the thread that did. Never blocks, nor raises."""
 
-    def find(self, ids: Sequence[int]) -> list[KpiEvent]:
-        """Return those of the events with these ids that are in the store; may block, and raise."""
+    def find(self, ids: Sequence[int], transactions: Collection[int] = ()) -> list[KpiEvent]:
+        """Return those of the events with these ids that are in the store; may block, and raise.
+
+        Raises `StillOpen` while one of the transactions, by the numbers `insert` noted, may yet commit.
+        """
 
     def lacking(self, events: Sequence[KpiEvent]) -> list[KpiEvent]:
         """Return those of the events that are not in the store; waits two seconds at most, and may raise."""

@@ -73,7 +73,7 @@ def create(
         connection.execute(
             insert(ApiToken).values(
                 name=name,
-                token_hash=_hash(secret),
+                token_hash=hash_of(secret),
                 created_by=governance.check_actor(actor),
                 created_at=utc_now(),
                 **values,
@@ -118,7 +118,7 @@ def find(connection: Connection, secret: str) -> Token | None:
     By its hash, in an index: what the time it takes could tell is the beginning of a hash, which leads
     nobody to a secret.
     """
-    row = connection.execute(_query().where(ApiToken.token_hash == _hash(secret))).one_or_none()
+    row = connection.execute(_query().where(ApiToken.token_hash == hash_of(secret))).one_or_none()
     token = None if row is None else _token(row)
     return token if token is not None and token.usable else None
 
@@ -132,7 +132,8 @@ def _token(row: Row[Any]) -> Token:
     return Token(**values | {"scopes": frozenset(values["scopes"])})
 
 
-def _hash(secret: str) -> str:
+def hash_of(secret: str) -> str:
+    """Return what is kept of a secret of 256 random bits."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

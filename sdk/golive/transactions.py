@@ -2,7 +2,8 @@
 
 Events are held per transaction and savepoint. Just before the commit they are inserted in the very same
 transaction; a rollback, of a savepoint too, discards them. A session that ends with neither had its
-transaction undone: its events are discarded if it wrote anything, and recorded if it had only read.
+transaction undone: its events are discarded if it wrote anything, and recorded if it had only read. One that
+is dropped, or still open when the process ends, is decided by whichever pipeline runs then.
 
 SQLAlchemy's session events carry this. `after_rollback` and `after_commit` come before
 `after_transaction_end`, so whatever is still held at a root's end met neither.
@@ -10,10 +11,10 @@ SQLAlchemy's session events carry this. `after_rollback` and `after_commit` come
 
 import contextlib
 import logging
-import queue
 import sys
+import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from sqlalchemy import Connection, Engine, event
@@ -33,12 +34,15 @@ _SHARING = (StaticPool, SingletonThreadPool)
 """Pools whose connections several sessions have at once, as those to a database in memory."""
 _AT_COMMIT = 0
 """The level of events that the commit under way decides on; no object has this id()."""
+_MAX_FLUSHES = 100
+"""So often SQLAlchemy flushes in a commit before it gives up."""
 
 
 class Recorder(Protocol):
     """What a pipeline does with events whose transaction has been decided. No method raises but `insert`."""
 
-    abandoned: "queue.SimpleQueue[HeldEvents]"
+    def heir(self) -> "Recorder":
+        """Return who goes on in this one's place; itself while it runs."""
 
     def insert(self, session: Session, held: Sequence[KpiEvent]) -> bool:
         """Insert into the session's own transaction; return False where that cannot be done, nothing done."""
@@ -60,9 +64,18 @@ class Recorder(Protocol):
 
 
 class HeldEvents:
-    """The events held for one session's root transaction, by the savepoint they were emitted in."""
+    """The events held for one session's root transaction, by the savepoint they were emitted in.
 
-    def __init__(self, recorder: Recorder) -> None:
+    Attributes:
+        overtaken: Whether the process ends before the session does.
+        counted: Whether the events are counted as discarded already.
+    """
+
+    def __init__(self, session: Session, recorder: Recorder) -> None:
+        self.session = weakref.ref(session)
+        self.thread = threading.get_ident()
+        self.overtaken = False
+        self.counted = False
         self.recorder = recorder
         # By id(), for a reference to a SessionTransaction would keep its session alive.
         self.levels: dict[int, list[KpiEvent]] = {}
@@ -70,7 +83,6 @@ class HeldEvents:
         self.connections: list[Connection] = []
         self.wrote: bool | None = None
         self.undone = False
-        self.finalizer: Any = None
 
     def add(self, transaction: SessionTransaction, held: KpiEvent) -> None:
         self.levels.setdefault(id(transaction), []).append(held)
@@ -92,35 +104,56 @@ class HeldEvents:
             # A connection asks for its engine's listeners when it is made: this one has none yet.
             event.listen(connection, "rollback", _before_rollback)
 
+    def discard(self, count: int, reason: str) -> None:
+        """Count events that turned out not to be true, if the end of the process has not had them counted."""
+        if not self.counted:
+            self.recorder.discard(count, reason)
+
     def end_inserted(self, inserted: Sequence[KpiEvent]) -> None:
         """Decide on events whose rows were inserted, and no commit reported."""
         (self.recorder.undo if self.undone else self.recorder.undecided)(inserted)
 
     def end_undecided(self) -> None:
         """Decide on what is left after an end without commit or rollback."""
-        self.end_inserted(self.inserted)
+        inserted, self.inserted = self.inserted, []
+        self.end_inserted(inserted)
         undecided = self.take()
         if not undecided:
             return
         if self.wrote if self.wrote is not None else bool(self.connections):
-            self.recorder.discard(len(undecided), names.DISCARD_UNCOMMITTED)
+            self.discard(len(undecided), names.DISCARD_UNCOMMITTED)
         else:
             self.recorder.record_now(undecided)
 
-    def end_abandoned(self) -> None:
-        """Decide for a session that was garbage collected; called by the drain, never by the collector."""
+    def end_abandoned(self, recorder: Recorder) -> None:
+        """Decide for a session that was garbage collected, or overtaken by the end of the process.
+
+        Args:
+            recorder: The one that runs now, by whose drain this is called.
+        """
+        self.recorder = recorder
+        _open.discard(self)
         for connection in self.connections:
             # An asynchronous driver cannot be asked outside its event loop.
             can_ask = (
                 not connection.dialect.is_async and not connection.closed and connection.in_transaction()
             )
-            self.wrote = bool(self.wrote) or not can_ask or _wrote(connection, None)
-            if not connection.dialect.is_async:
+            _, changes_before = _watched.get(connection, (None, None))
+            self.wrote = bool(self.wrote) or not can_ask or _wrote(connection, changes_before)
+            if self.session() is None and not connection.dialect.is_async:
                 with contextlib.suppress(Exception):
                     connection.close()
-        self.end_undecided()
+        if self.wrote and self.session() is not None and not self.inserted:
+            # Counted, and held on: an exit handler of the application may commit them yet.
+            self.discard(sum(map(len, self.levels.values())), names.DISCARD_UNCOMMITTED)
+            self.counted = True
+        else:
+            self.end_undecided()
 
 
+_open: set[HeldEvents] = set()
+_left_behind: list[HeldEvents] = []
+"""What a fork left behind: the connections are the parent's, and must not even be garbage collected."""
 # A listener a transaction would cost more than all its events.
 _watched: "weakref.WeakKeyDictionary[Connection, tuple[HeldEvents, int | None]]" = weakref.WeakKeyDictionary()
 _listening: "weakref.WeakSet[Engine]" = weakref.WeakSet()
@@ -173,40 +206,68 @@ def hold(session: Session, held_event: KpiEvent, recorder: Recorder) -> bool:
             return True
     held: HeldEvents | None = session.info.get(_HELD)
     if held is None:
-        held = session.info[_HELD] = HeldEvents(recorder)
-        held.finalizer = weakref.finalize(session, recorder.abandoned.put, held)
+        held = session.info[_HELD] = HeldEvents(session, recorder)
+        _open.add(held)
+        changes: Mapping[Connection, int] = session.info.get(_CHANGES, {})
         # No public attribute tells a running transaction's connections without opening one.
         for key in list(getattr(root, "_connections", ())):
             if isinstance(key, Connection):
-                held.watch(key, session.info.get(_CHANGES))
+                held.watch(key, changes.get(key))
     held.add(transaction, held_event)
     return True
 
 
+def abandoned() -> list[HeldEvents]:
+    """Return what sessions held that are gone, or overtaken; it is for the drain to decide, in its thread."""
+    return [held for held in tuple(_open) if held.overtaken or held.session() is None]
+
+
+def overtake() -> bool:
+    """Have what open sessions hold decided, for the process ends; return whether there is anything to decide.
+
+    What a thread holds that runs on is left to it: it may commit yet.
+    """
+    running = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+    for held in tuple(_open):
+        held.overtaken = held.thread not in running
+    return bool(abandoned())
+
+
+def abandon_in_child() -> None:
+    """Let go of the parent's sessions after a fork: what they hold is the parent's to decide."""
+    _left_behind.extend(_open)
+    _open.clear()
+
+
 def install() -> None:
-    """Listen to every session of the process; a session without held events costs a dictionary look-up."""
+    """Listen to every session of the process; one that never emits costs a few look-ups a transaction."""
     for name, listener in _LISTENERS.items():
         if not event.contains(Session, name, listener):
             event.listen(Session, name, listener)
 
 
 def _after_begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    if transaction.nested:
+        return  # what its savepoint has around it may have written
     changes = _changes(connection)
-    session.info[_CHANGES] = changes
+    if changes is not None:
+        session.info.setdefault(_CHANGES, weakref.WeakKeyDictionary())[connection] = changes
     held: HeldEvents | None = session.info.get(_HELD)
     if held is not None and connection not in held.connections:
         held.watch(connection, changes)
 
 
 def _before_commit(session: Session) -> None:
-    held: HeldEvents | None = session.info.get(_HELD)
-    if held is None or session.in_nested_transaction():
+    if session.in_nested_transaction():
         return
-    # What the flush emits must be in the insert, and SQLAlchemy would flush only after this hook.
-    session.flush()
+    _flush(session)
+    held: HeldEvents | None = session.info.get(_HELD)
+    if held is None:
+        return
     if any(held.levels.values()):
         pending = held.take()
         held.levels[_AT_COMMIT] = pending
+        held.recorder = held.recorder.heir()
         if held.recorder.insert(session, pending):
             held.inserted += held.levels.pop(_AT_COMMIT)
 
@@ -226,11 +287,11 @@ def _after_rollback(session: Session) -> None:
         return
     nested = session.get_nested_transaction()
     if nested is not None:
-        held.recorder.discard(len(held.levels.pop(id(nested), ())), names.DISCARD_ROLLBACK)
+        held.discard(len(held.levels.pop(id(nested), ())), names.DISCARD_ROLLBACK)
     else:
         inserted, held.inserted = held.inserted, []
         held.end_inserted(inserted)
-        held.recorder.discard(len(held.take()), names.DISCARD_ROLLBACK)
+        held.discard(len(held.take()), names.DISCARD_ROLLBACK)
 
 
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
@@ -243,8 +304,22 @@ def _after_transaction_end(session: Session, transaction: SessionTransaction) ->
             held.add(_enclosing(transaction), kept)
         return
     del session.info[_HELD]
-    held.finalizer.detach()
+    _open.discard(held)
     held.end_undecided()
+
+
+def _flush(session: Session) -> None:
+    """Flush until nothing is left: what a flush emits must be in the insert.
+
+    SQLAlchemy does the same after the hooks before a commit.
+    """
+    # What is public takes four times as long to say what is left, and says nothing of a flush under way.
+    if getattr(session, "_flushing", False):
+        return
+    for _ in range(_MAX_FLUSHES):
+        session.flush()
+        if getattr(session, "_is_clean", lambda: True)():
+            return
 
 
 def _enclosing(transaction: SessionTransaction) -> SessionTransaction:

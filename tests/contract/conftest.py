@@ -1,11 +1,11 @@
 """A pipeline on a real store, with OpenTelemetry providers that remember what they were given."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -19,7 +19,8 @@ from golive import pipeline
 from golive.account import Account
 from golive.database import normalise_url
 from golive.otel_logs import InMemoryLogRecordExporter, SdkLoggerProvider, SimpleLogRecordProcessor
-from tests.support.risk import Clock
+from tests.support.risk import Clock, tell_time
+from tests.support.service import serving, token
 
 
 @dataclass
@@ -78,25 +79,6 @@ class Golive:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment for a process of its own: no settings of golive's or OpenTelemetry's, a fresh spool."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOLIVE_", "OTEL_"))}
-    kept.pop("DATABASE_URL", None)
-    return {**kept, "XDG_STATE_HOME": str(tmp_path / "state")}
-
-
-@pytest.fixture
-def account() -> Iterator[Account]:
-    """The account of this process, empty; its next pipeline starts with the settings of the environment."""
-    pipeline.shutdown()
-    pipeline._process.configured = None
-    pipeline.account().reset()
-    yield pipeline.account()
-    pipeline.shutdown()
-    pipeline.account().reset()
-
-
-@pytest.fixture
 def golive(store: Any, tmp_path: Path, account: Account) -> Iterator[Golive]:
     """A pipeline on SQLite, and on PostgreSQL; the business's engine is on the same database."""
     url = normalise_url(store)
@@ -113,7 +95,7 @@ def golive(store: Any, tmp_path: Path, account: Account) -> Iterator[Golive]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("golive.risk.guard._own_time", made)
+    tell_time(monkeypatch, made)
     return made
 
 
@@ -123,3 +105,12 @@ def business(store: str) -> Iterator[Engine]:
     engine = create_engine(normalise_url(store))
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def service(production: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """A client that may do everything, of a service in whose way nothing is."""
+    monkeypatch.setenv("GOLIVE_SPOOL_DIR", str(tmp_path / "spool"))
+    with serving(production, anonymous=frozenset({"runbook"})) as client:
+        client.headers.update(token(production, "read", "ingest", "operate"))
+        yield client

@@ -16,9 +16,9 @@ from golive.models.base import utc_now
 from golive.runbook import build_runbook
 
 
-def append(store: str, **given_: Any) -> int:
+def append(store: str, **given_: Any) -> None:
     with governance.acting(store) as connection:
-        return audit.append(connection, **({"actor": "ops", "action": "test.act", "reason": "r"} | given_))
+        audit.append(connection, **({"actor": "ops", "action": "test.act", "reason": "r"} | given_))
 
 
 def execute(store: str, *statements: str) -> None:

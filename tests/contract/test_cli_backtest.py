@@ -38,8 +38,8 @@ def test_a_change_in_the_store_is_found_and_nothing_is_written(
     assert "judged after every event" in text
     [found] = json.loads(run(shell, tmp_path, *WHOLESALE, "--change", change.isoformat(), "--format", "json"))
     by_rule = {each["rule"]: each for each in found["backtests"]}
-    assert by_rule.keys() == {"the stored policy", "mode=confirmed", "mode=threshold"}
-    confirmed = by_rule["mode=confirmed"]
+    assert list(by_rule) == ["the stored policy", "threshold", "confirmed"]
+    confirmed = by_rule["confirmed"]
     assert (confirmed["quiet_events"], confirmed["quiet_trips"]) == (1000, 0)
     assert confirmed["events_to_trip"] <= 20
     assert confirmed["trips"][0]["finding"]["failing"]
@@ -49,6 +49,14 @@ def test_a_change_in_the_store_is_found_and_nothing_is_written(
     with governance.reading(store) as connection:
         assert regression.states(connection) == []
     assert audited(store) == []
+
+
+def test_times_may_be_said_as_how_long_ago(store: str, shell: Shell, tmp_path: Path) -> None:
+    fill(store, WHOLESALE, [True] * 300, start=utc_now() - dt.timedelta(days=9))
+    fill(store, WHOLESALE, [True] * 200, start=utc_now() - dt.timedelta(days=2))
+    ago = ("--since", "7d", "--until", "1h", "--change", "3d")
+    [found] = json.loads(run(shell, tmp_path, *WHOLESALE, *ago, "--format", "json"))
+    assert {(each["events"], each["quiet_events"]) for each in found["backtests"]} == {(200, 0)}
 
 
 def test_every_stream_with_a_policy_is_replayed_where_none_is_named(

@@ -25,6 +25,7 @@ from golive.otel_logs import (
     SdkLoggerProvider,
     SimpleLogRecordProcessor,
 )
+from golive.stores import StillOpen
 from tests.contract.conftest import Golive
 
 NOW = time.time_ns()
@@ -47,28 +48,21 @@ def exporter(store: Any) -> Iterator[SqlLogRecordExporter]:
     made.shutdown()
 
 
-@pytest.fixture
-def engine(store: Any) -> Iterator[Engine]:
-    made = create_engine(normalise_url(store))
-    yield made
-    made.dispose()
-
-
 def rows(engine: Engine) -> list[Any]:
     with engine.connect() as connection:
         return list(connection.execute(text("SELECT * FROM kpi_event ORDER BY id")))
 
 
-def test_a_batch_written_twice_is_there_once(exporter: SqlLogRecordExporter, engine: Engine) -> None:
+def test_a_batch_written_twice_is_there_once(exporter: SqlLogRecordExporter, business: Engine) -> None:
     generate = IdGenerator()
     batch = [event(generate(), generate.emitter, value=number / 3) for number in range(2_000)]
     assert exporter.write(batch) == 2_000
     assert exporter.write(batch) == 0
     assert exporter.write([*batch[:10], event(generate(), generate.emitter)]) == 1
-    assert len(rows(engine)) == 2_001
+    assert len(rows(business)) == 2_001
 
 
-def test_ids_two_processes_share_lose_nothing(exporter: SqlLogRecordExporter, engine: Engine) -> None:
+def test_ids_two_processes_share_lose_nothing(exporter: SqlLogRecordExporter, business: Engine) -> None:
     one = [event(number, emitter=1) for number in range(1, 1_001)]
     two = [event(number, emitter=2) for number in range(1, 1_001)]
     assert exporter.write(one) == 1_000
@@ -78,49 +72,63 @@ def test_ids_two_processes_share_lose_nothing(exporter: SqlLogRecordExporter, en
     three = [event(number, emitter=3) for number in range(1, 1_001)]
     assert exporter.lacking([*one, three[0], *two, *three[1:]]) == three
     assert exporter.write(one + two) == 0
-    found = rows(engine)
+    found = rows(business)
     assert sorted(row.emitter for row in found) == [1] * 1_000 + [2] * 1_000
 
 
 def test_ids_taken_by_others_lose_nothing_in_a_business_transaction(
-    exporter: SqlLogRecordExporter, engine: Engine
+    exporter: SqlLogRecordExporter, business: Engine
 ) -> None:
     exporter.write([event(number, emitter=1) for number in range(1, 6)])
-    with engine.begin() as connection:
+    with business.begin() as connection:
         assert exporter.insert(connection, [event(number, emitter=2) for number in range(1, 11)])
-    assert sorted(row.emitter for row in rows(engine)) == [1] * 5 + [2] * 10
+    assert sorted(row.emitter for row in rows(business)) == [1] * 5 + [2] * 10
+
+
+def test_what_a_transaction_wrote_is_not_looked_for_before_it_is_decided(
+    exporter: SqlLogRecordExporter, engine: Engine
+) -> None:
+    numbers: list[int] = []
+    with engine.begin() as connection:
+        assert exporter.insert(connection, [event(1)], numbers.append)
+        if engine.dialect.name == "postgresql":
+            with pytest.raises(StillOpen):
+                exporter.find([1], [1000, *numbers])
+    assert len(numbers) == (1 if engine.dialect.name == "postgresql" else 0)
+    # The last is one that the server never gave: those of another server, which it took over from.
+    assert [found.id for found in exporter.find([1, 2], [*numbers, 1 << 40])] == [1]
 
 
 def test_one_id_for_every_event_of_a_batch_loses_nothing(
-    exporter: SqlLogRecordExporter, engine: Engine
+    exporter: SqlLogRecordExporter, business: Engine
 ) -> None:
     batch = [event(7, emitter=3, created_ns=NOW + number * 1000) for number in range(40)]
     assert exporter.write(batch) == 40
     assert exporter.write(batch) == 0
-    assert len(rows(engine)) == 40
+    assert len(rows(business)) == 40
 
 
 def test_a_batch_that_cannot_be_written_leaves_no_half(
-    exporter: SqlLogRecordExporter, engine: Engine
+    exporter: SqlLogRecordExporter, business: Engine
 ) -> None:
     exporter.write([event(100)])
-    with engine.begin() as connection:
+    with business.begin() as connection:
         connection.execute(text("ALTER TABLE kpi_event RENAME TO elsewhere"))
     batch = [otel_logs.readable(otel_logs.to_record(event(number))) for number in range(1, 4)]
     assert exporter.export(batch) is LogRecordExportResult.FAILURE
-    with engine.begin() as connection:
+    with business.begin() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO kpi_event"))
     assert exporter.export(batch) is LogRecordExportResult.SUCCESS
-    assert len(rows(engine)) == 4
+    assert len(rows(business)) == 4
 
 
-def test_what_is_written_is_what_was_given(exporter: SqlLogRecordExporter, engine: Engine) -> None:
+def test_what_is_written_is_what_was_given(exporter: SqlLogRecordExporter, business: Engine) -> None:
     given = event(
         (1 << 63) - 1, (1 << 63) - 1, success=None, value=0.1 + 0.2, actor="back\\slash", correlation_id="tab-less",
         detail=json.dumps("plain\tstring \\N é"), trace_id="0" * 31 + "1", span_id="f" * 16, created_ns=1_700_000_000_123_456_789,
     )  # fmt: skip
     exporter.write([given])
-    with engine.connect() as connection:
+    with business.connect() as connection:
         statements = exporter._statements()
         (row,) = statements.select(connection, [given.id]).values()
     assert row.value == 0.1 + 0.2
@@ -136,7 +144,7 @@ def test_what_is_written_is_what_was_given(exporter: SqlLogRecordExporter, engin
 
 
 @pytest.mark.parametrize("processor", [BatchLogRecordProcessor, SimpleLogRecordProcessor])
-def test_it_works_with_opentelemetrys_own_processors(store: Any, engine: Engine, processor: Any) -> None:
+def test_it_works_with_opentelemetrys_own_processors(store: Any, business: Engine, processor: Any) -> None:
     provider = SdkLoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(processor(SqlLogRecordExporter(store)))
     logger = provider.get_logger("business")
@@ -145,10 +153,10 @@ def test_it_works_with_opentelemetrys_own_processors(store: Any, engine: Engine,
     logger.emit(LogRecord(timestamp=NOW, body="an ordinary log line"))
     logger.emit(LogRecord(timestamp=NOW, event_name="kpi.event", attributes={"golive.domain": "W"}))
     provider.shutdown()
-    assert [row.id for row in rows(engine)] == list(range(1, 11))
+    assert [row.id for row in rows(business)] == list(range(1, 11))
 
 
-def test_many_threads_may_write_at_once(exporter: SqlLogRecordExporter, engine: Engine) -> None:
+def test_many_threads_may_write_at_once(exporter: SqlLogRecordExporter, business: Engine) -> None:
     import threading
 
     def write(emitter: int) -> None:
@@ -160,7 +168,7 @@ def test_many_threads_may_write_at_once(exporter: SqlLogRecordExporter, engine: 
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(rows(engine)) == 1_600
+    assert len(rows(business)) == 1_600
 
 
 def test_an_event_the_database_refuses_holds_up_no_other(
@@ -197,27 +205,27 @@ def test_an_event_the_database_refuses_holds_up_no_other(
 
 
 def test_an_event_a_constraint_refuses_holds_up_no_other(
-    exporter: SqlLogRecordExporter, engine: Engine
+    exporter: SqlLogRecordExporter, business: Engine
 ) -> None:
-    refuse_poison(engine)
+    refuse_poison(business)
     refused: list[str] = []
     exporter.on_rejected = refused.append
     assert exporter.write([event(1), event(2, metric="poison"), event(3)]) == 2
-    assert [row.id for row in rows(engine)] == [1, 3]
+    assert [row.id for row in rows(business)] == [1, 3]
     assert [json.loads(row)["id"] for row in refused] == [2]
 
 
 def test_an_event_refused_behind_one_that_is_there_already_holds_up_no_other(
-    exporter: SqlLogRecordExporter, engine: Engine
+    exporter: SqlLogRecordExporter, business: Engine
 ) -> None:
     exporter.write([event(1)])
-    refuse_poison(engine)
+    refuse_poison(business)
     refused: list[str] = []
     exporter.on_rejected = refused.append
     # So many that PostgreSQL meets the first before it reads the last.
     batch = [*map(event, range(1, 3_000)), event(5_000, metric="poison"), event(5_001)]
     assert exporter.write(batch) == 2_999
-    assert len(rows(engine)) == 3_000
+    assert len(rows(business)) == 3_000
     assert [json.loads(row)["id"] for row in refused] == [5_000]
 
 
@@ -351,8 +359,8 @@ def refuse_poison(engine: Engine) -> None:
 
 @pytest.mark.parametrize("number", [1e23, 1.2345678901234567e20, 1.7641e18, 5e-324, -0.0, 2**62 + 1])
 def test_an_event_with_any_number_in_its_detail_is_known_again(
-    exporter: SqlLogRecordExporter, engine: Engine, number: float
+    exporter: SqlLogRecordExporter, business: Engine, number: float
 ) -> None:
     assert exporter.write([event(1, detail=json.dumps({"n": number}))]) == 1
     assert exporter.write([event(1, detail=json.dumps({"n": number}))]) == 0
-    assert len(rows(engine)) == 1
+    assert len(rows(business)) == 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from golive import audit, database, go_live, governance
@@ -89,6 +89,7 @@ def test_a_kill_switch_whose_transaction_sqlite_undid_is_not_said_to_be_engaged(
     [
         "DELETE FROM governance_audit_head",
         "UPDATE governance_audit_head SET last_id = last_id - 1",  # as after a restore of some tables only
+        "UPDATE governance_audit_head SET last_id = 9223372036854775807",
     ],
 )
 def test_no_damage_to_the_audit_trail_keeps_the_kill_switch_from_working(store: str, damage: str) -> None:
@@ -96,12 +97,20 @@ def test_no_damage_to_the_audit_trail_keeps_the_kill_switch_from_working(store: 
     go_live.release_kill_switch(store, actor="ops", reason="mended")
     with governance.engine_for(store).begin() as connection:
         connection.execute(text(damage))
-    with pytest.raises((SchemaError, IntegrityError)):
+    with pytest.raises((SchemaError, DBAPIError, OverflowError)):
         go_live.disable(store, actor="ops", reason="week 2")
     assert go_live.engage_kill_switch(store, actor="ops", reason="again").kill_switch_engaged
     assert go_live.read(store).kill_switch_engaged
     blockers = {check["id"] for check in build_runbook(store)["blockers"]}
     assert {"kill_switch_clear", "audit_chain_intact"} <= blockers
+
+
+@pytest.mark.parametrize("revision", ["0001", "0005"])
+def test_a_migration_that_is_due_keeps_the_kill_switch_from_nothing(store: str, revision: str) -> None:
+    with governance.engine_for(store).begin() as connection:
+        connection.execute(text(f"UPDATE {database.VERSION_TABLE} SET version_num = '{revision}'"))
+    assert go_live.engage_kill_switch(store, actor="ops", reason="now").kill_switch_engaged
+    assert go_live.read(store).kill_switch_engaged
 
 
 def test_a_switch_engaged_after_the_runbook_was_read_still_wins(production: str, monkeypatch: Any) -> None:
@@ -115,9 +124,10 @@ def test_a_switch_engaged_after_the_runbook_was_read_still_wins(production: str,
         return found
 
     monkeypatch.setattr("golive.go_live.runbook.build_runbook", engaged_meanwhile)
-    with pytest.raises(Blocked):
+    with pytest.raises(Blocked) as blocked:
         go_live.enable(production, actor="ops", reason="week 1")
     assert not go_live.read(production).go_live_enabled
+    assert blocked.value.blockers == build_runbook(production)["blockers"]
     refused = acts(production)[0]
     assert (refused.actor, refused.ok, refused.after) == ("ops", False, {"blockers": ["kill_switch_clear"]})
 

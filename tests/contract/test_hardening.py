@@ -7,16 +7,19 @@ import re
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from golive import database, sessions, tokens
+from golive import database, go_live, pipeline, sessions, tokens
 from golive.api.page.sign_in import _expires_at
+from golive.kpi import kpi_success
 from golive.models.base import utc_now
 from golive.runbook import build_runbook
 from tests.support.cli import golive
@@ -81,9 +84,32 @@ def test_the_description_of_the_api_runs_only_scripts_of_the_services_own(servic
         assert service.get(address).status_code == 200
 
 
-def test_an_sqlite_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
-    database.upgrade(database.normalise_url(f"sqlite:///{tmp_path}/deep/golive.db"))
-    for file in (tmp_path / "deep").iterdir():
+def by_an_upgrade(url: str) -> None:
+    database.upgrade(database.normalise_url(url))
+
+
+def by_the_first_event(url: str) -> None:
+    pipeline.configure(url)
+    kpi_success(None, "W", "sent")
+    assert pipeline.flush(30)
+    pipeline.shutdown()
+
+
+def by_a_look(url: str) -> None:
+    with suppress(OperationalError):
+        go_live.read(url)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("make", [by_an_upgrade, by_the_first_event, by_a_look])
+def test_an_sqlite_file_is_made_for_its_owner_alone(
+    make: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOLIVE_SPOOL_DIR", str(tmp_path / "spool"))
+    make(f"sqlite:///{tmp_path}/deep/golive.db")
+    files = list((tmp_path / "deep").iterdir())
+    assert files
+    for file in files:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 

@@ -1,13 +1,12 @@
 """The confidence charter: trials, the gate at creation and at use, promotion."""
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from golive import database, governance
@@ -30,14 +29,6 @@ from golive.models import HeimdallEvent, HeimdallRecommendation, HeimdallScoreca
 
 DOMAIN = "BUYER_MATCH"
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def business(store: str) -> Iterator[Engine]:
-    """The business's own engine on the store."""
-    engine = create_engine(database.normalise_url(store))
-    yield engine
-    engine.dispose()
 
 
 def at(monkeypatch: pytest.MonkeyPatch, now: dt.datetime) -> None:

@@ -1,4 +1,4 @@
-"""The seed's Quick Start, with only the import changed, in a process that configures nothing."""
+"""The first lines a newcomer writes, in a process that configures nothing."""
 
 import os
 import subprocess

@@ -438,10 +438,10 @@ def test_a_trip_is_whole_or_not_at_all(store: str, monkeypatch: pytest.MonkeyPat
     fill(store, WHOLESALE, [True] * 200 + [False] * 50)
     append = audit.append
 
-    def fail_at_the_trip(connection: Connection, **act: Any) -> int:
+    def fail_at_the_trip(connection: Connection, **act: Any) -> None:
         if act["action"] == "regression_state.trip":
             raise RuntimeError("the process dies here")
-        return append(connection, **act)
+        append(connection, **act)
 
     monkeypatch.setattr(audit, "append", fail_at_the_trip)
     with pytest.raises(RuntimeError):

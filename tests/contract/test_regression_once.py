@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from golive import governance, regression, risk
+from golive import go_live, governance, regression, risk
 from golive.database import normalise_url
 from golive.errors import NotRestorable
 from golive.exporters.tripwires import AfterEvents
@@ -47,6 +47,28 @@ def alter(url: str, assignment: str, stream: tuple[str, str]) -> None:
             text(f"UPDATE regression_policy SET {assignment} WHERE domain = :domain AND metric = :metric"),
             {"domain": stream[0], "metric": stream[1]},
         )
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM governance_audit_head",
+        "UPDATE governance_audit_head SET last_id = last_id - 1",
+        "UPDATE governance_audit_head SET last_id = 9223372036854775807",
+    ],
+)
+def test_no_damage_to_the_audit_trail_keeps_a_tripwire_from_acting(store: str, damage: str) -> None:
+    enable(store, WHOLESALE)
+    enable(store, CAPITAL)
+    fall(store, WHOLESALE)
+    fill(store, CAPITAL, [100.0 + n % 7 for n in range(200)] + [-50.0 - n % 7 for n in range(50)])
+    with governance.engine_for(store).begin() as connection:
+        connection.execute(text(damage))
+    assert evaluate(store).tripped
+    assert engine(store).throttle < 1
+    assert evaluate(store, CAPITAL).tripped
+    assert go_live.read(store).kill_switch_engaged
+    assert standing(store, CAPITAL).triggered
 
 
 def test_silence_before_a_re_arm_does_not_trip_the_wire_again(store: str) -> None:

@@ -27,6 +27,7 @@ from golive.risk import (
     risk_settle,
     upsert_policy,
 )
+from tests.support.risk import tell_time
 
 ENGINES = ["WHOLESALE", "CAPITAL"]
 NO_CAP = Decimal(10**12)
@@ -103,7 +104,7 @@ class Guard(RuleBasedStateMachine):
         self.engine = governance.engine_for(self.url)
         self.now = dt.datetime(2026, 3, 28, 12, tzinfo=dt.UTC)
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr("golive.risk.guard._own_time", lambda: self.now)
+        tell_time(self.patch, lambda: self.now)
         self.left: int | None = None
         event.listen(self.engine, "before_cursor_execute", self.strike)
         self.model = Model()

@@ -4,6 +4,7 @@ import datetime as dt
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, select, text
@@ -18,7 +19,8 @@ from golive.risk import (
     risk_reserve_or_raise,
     risk_settle,
 )
-from tests.support.risk import START, Clock, actions, denied, ledger, used
+from tests.support.risk import START, Clock, actions, change, denied, ledger, used
+from tests.support.service import wait_until
 
 
 def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_not(
@@ -42,6 +44,35 @@ def test_after_the_callers_rollback_the_denial_is_there_and_the_reservation_is_n
             "limit": "500.00", "used": "400.00", "asked": "101.00", "room": "100.00",
         }  # fmt: skip
         assert db.scalar(select(RiskReservation.id)) is None
+
+
+@pytest.mark.parametrize("change_", [{"throttle": 0.0}, {"enabled": False}, {"max_open_risk": 100}], ids=str)
+def test_who_waited_for_the_ledgers_is_held_to_the_policy_of_when_it_gets_them(
+    postgres_store: str, change_: dict[str, Any]
+) -> None:
+    business = create_engine(database.normalise_url(postgres_store))
+    risk_reserve_or_raise(postgres_store, "WHOLESALE", 1)  # the day has begun
+
+    def reserve() -> str:
+        with Session(business) as db:
+            return denied(db, "WHOLESALE", 101).reason
+
+    with ThreadPoolExecutor() as pool:
+        with Session(business) as holder:
+            risk_reserve_or_raise(holder, "WHOLESALE", 1)
+            waiting = pool.submit(reserve)
+            wait_until(lambda: is_waiting(business))
+            change(postgres_store, "WHOLESALE", **change_)
+            assert not waiting.done()
+            holder.commit()
+        assert waiting.result(30) in ("policy_disabled", "max_open_risk")
+    business.dispose()
+
+
+def is_waiting(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return bool(connection.scalar(query))
 
 
 def test_a_denial_that_waits_for_nobody_is_there_at_once(store: str, business: Engine, clock: Clock) -> None:

@@ -344,7 +344,7 @@ def test_checks_run_at_the_same_time(production: str, added: Callable[..., None]
 def test_a_check_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     arguments: dict[str, Any] = {"id": "x", "severity": "INFO", "timeout_s": 1.0, "action": "a"} | wrong
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-        runbook_check(**arguments, registry=CheckRegistry(reserved=ORDER))(lambda db: None)
+        runbook_check(**arguments)(lambda db: None)
 
 
 def test_an_id_belongs_to_one_function() -> None:

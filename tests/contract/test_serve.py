@@ -13,7 +13,8 @@ import uvicorn
 from golive import database, governance, tokens
 from golive.api.connections import PromptConnection
 from tests.support.cli import COMMAND, golive
-from tests.support.service import audited, bearer, free_port, golive_serve, token, wait_until
+from tests.support.ports import free_port
+from tests.support.service import audited, bearer, golive_serve, token, wait_until
 from tests.support.stores import one_store
 
 ENGAGE = "/api/governance/go-live/kill-switch/engage"

@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from golive import go_live, regression
+from golive.api import backtests
 from golive.api.production import ProductionMiddleware, prod_exec
-from golive.api.routers import regression as routes
 from tests.support.service import audited, serving, serving_app, token, wait_until
 from tests.support.stores import one_store
 from tests.support.wires import CAPITAL, WHOLESALE, at_rate, enable, fill, standing
@@ -205,7 +205,7 @@ def test_a_backtest_that_takes_too_long_is_refused(
     store: str, service: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store, WHOLESALE, at_rate(0.9, 300))
-    monkeypatch.setattr(routes, "BACKTEST_S", 0)
+    monkeypatch.setattr(backtests, "BACKTEST_S", 0)
     refused = service.post(f"{REGRESSION}/backtest", json=NAMES)
     assert refused.status_code == 422
     assert "fewer evaluations" in refused.text

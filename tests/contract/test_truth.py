@@ -136,6 +136,37 @@ def test_a_close_after_only_reading_records(golive: Golive) -> None:
     assert golive.metrics() == ["priced"]
 
 
+def test_a_write_before_a_savepoint_counts_as_a_write(golive: Golive) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.flush()
+        with db.begin_nested():
+            db.scalar(select(Deal))
+        kpi_success(db, "W", "sent")
+    assert golive.metrics() == []
+    assert deals(golive) == 0
+    assert pipeline.account().discarded == {"uncommitted": 1}
+
+
+def test_a_write_in_one_of_several_databases_counts_as_a_write(golive: Golive, tmp_path: Path) -> None:
+    engines = [create_engine(f"sqlite:///{tmp_path}/business-{number}.db") for number in range(2)]
+    for engine in engines:
+        Base.metadata.create_all(engine)
+    with Session(engines[1]) as db:
+        db.add_all(map(deal, range(10)))
+        db.flush()
+        rows_before = db.connection().connection.driver_connection.total_changes  # type: ignore[union-attr]
+        db.rollback()
+    assert rows_before == 10  # of the connection that the pool gives again
+    with Session() as db:
+        db.execute(insert(Deal).values(id=1, name="x"), bind_arguments={"bind": engines[0]})
+        db.execute(select(Deal), bind_arguments={"bind": engines[1]})
+        kpi_success(db, "W", "sent")
+    for engine in engines:
+        engine.dispose()
+    assert golive.metrics() == []
+
+
 def test_a_write_after_the_event_counts_as_a_write(golive: Golive) -> None:
     with Session(golive.engine) as db:
         db.execute(select(Deal)).all()
@@ -163,6 +194,59 @@ def test_a_session_that_is_only_dropped_is_decided_like_a_closed_one(golive: Gol
     gc.collect()
     assert golive.metrics() == ["read"]
     assert deals(golive) == 0
+
+
+def test_a_dropped_session_has_only_read_whoever_began_its_transaction(
+    golive: Golive, tmp_path: Path
+) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/business.db", connect_args={"isolation_level": None})
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    Base.metadata.create_all(engine)
+
+    def forget() -> None:
+        db = Session(engine)
+        db.execute(select(Deal)).all()
+        kpi_success(db, "W", "read")
+
+    forget()
+    gc.collect()
+    assert golive.metrics() == ["read"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["configured anew", "shut down"])
+def test_a_session_that_outlives_its_pipeline_is_decided_when_it_is_dropped(
+    golive: Golive, stopped: bool
+) -> None:
+    def outlive(write: bool) -> None:
+        db = Session(golive.engine)
+        db.execute(insert(Deal).values(id=1, name="x") if write else select(Deal))
+        kpi_success(db, "W", "wrote" if write else "read")
+        if stopped:
+            pipeline.shutdown()
+        else:
+            golive.start()
+
+    outlive(write=False)
+    outlive(write=True)
+    gc.collect()
+    golive.start()
+    assert golive.metrics() == ["read"]
+    assert deals(golive) == 0
+    assert pipeline.account().discarded == {"uncommitted": 1}
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_session_that_outlives_its_pipeline_decides_over_its_events(golive: Golive, end: str) -> None:
+    with Session(golive.engine) as db:
+        db.add(deal(1))
+        db.flush()
+        kpi_success(db, "W", "sent")
+        golive.start()
+        getattr(db, end)()
+    assert golive.metrics() == (["sent"] if end == "commit" else [])
+    assert sum(pipeline.host_account().events.values()) == deals(golive)
+    assert pipeline.account().discarded == ({} if end == "commit" else {"rollback": 1})
 
 
 def test_without_an_open_transaction_an_event_is_recorded_at_once(golive: Golive) -> None:
@@ -275,6 +359,30 @@ def test_an_event_emitted_by_the_flush_of_the_commit_is_in_it(golive: Golive) ->
     db.commit()
     db.close()
     assert golive.metrics() == ["flushed", "sent"]
+
+
+def test_the_first_event_may_be_emitted_by_the_flush_of_the_commit(golive: Golive) -> None:
+    make = sessionmaker(golive.engine)
+    # The second deal is a flush after the flush.
+    event.listen(make, "after_flush_postexec", lambda db, _: db.add(deal(2)), once=True)
+    event.listen(make, "before_flush", lambda db, *_: kpi_success(db, "W", next(iter(db.new)).name))
+    with make() as db:
+        db.add(deal(1))
+        db.commit()
+        # No flush of the pipeline: the rows came with the transaction.
+        assert db.scalars(text("SELECT metric FROM kpi_event ORDER BY id")).all() == ["deal_1", "deal_2"]
+        assert sum(pipeline.account().events.values()) == deals(golive) == 2
+
+
+def test_a_hook_of_the_flush_may_commit(golive: Golive) -> None:
+    make = sessionmaker(golive.engine)
+    event.listen(make, "before_flush", lambda session, *_: session.commit())
+    with make() as db:
+        db.execute(select(Deal)).all()
+        kpi_success(db, "W", "sent")
+        db.add(deal(1))
+        db.flush()
+    assert golive.metrics() == ["sent"]
 
 
 def test_a_scoped_session_is_a_session(golive: Golive) -> None:

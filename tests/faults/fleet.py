@@ -1,10 +1,9 @@
 """A fleet of programs under chaos: started, asked to end, and what was acknowledged to them."""
 
 import json
-import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,8 +13,7 @@ from typing import Any
 from tests.faults.machine import Machine
 from tests.faults.promises import Act, Booking
 
-ROLES = {"emit": 2, "deal": 1, "book": 2, "send": 1, "operate": 1}
-ROOT = Path(__file__).parents[2]
+ROLES = {"emit": 2, "deal": 1, "book": 2, "send": 1, "operate": 1, "fall": 1}
 
 
 @dataclass
@@ -157,15 +155,16 @@ class Fleet:
 
 
 @contextmanager
-def running(machine: Machine, seed: int, **environment: str) -> Iterator[Fleet]:
-    """Run a fleet on a machine."""
+def running(
+    machine: Machine, seed: int, roles: Mapping[str, int] = ROLES, **environment: str
+) -> Iterator[Fleet]:
+    """Run a fleet on a machine, so many of each role."""
     for name in ("told", "living"):
         (machine.folder / name).mkdir()
-    words = [f"{role}={count}" for role, count in ROLES.items()]
+    words = [f"{role}={count}" for role, count in roles.items()]
     command = ("fleet.py", machine.folder, seed, machine.database_url, *words)
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     log = (machine.folder / "fleet.log").open("w")
-    with log, machine.started(*command, output=log, PYTHONPATH=path, **environment) as nursery:
+    with log, machine.started(*command, output=log, **environment) as nursery:
         yield Fleet(machine)
         assert nursery.stdin is not None
         nursery.stdin.close()

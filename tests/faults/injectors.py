@@ -22,6 +22,8 @@ from tests.support.proxy import Mode, Proxy
 from tests.support.skew import ClockFile
 
 PATIENCE_S = 30.0
+_DAMAGED = 3
+"""So many lines of a spool at once."""
 
 
 class Impossible(Exception):
@@ -73,20 +75,19 @@ def database_away(server: PostgresServer, how: Literal["stop", "kill"] = "stop")
 
 
 @contextmanager
-def rows_locked(url: str, table: str = "kpi_event") -> Iterator[None]:
-    """Hold a table locked: every `COPY` into it that begins now waits in its middle.
+def rows_locked(url: str) -> Iterator[None]:
+    """Hold the table of events locked: every `COPY` into it that begins now waits in its middle.
 
-    Args:
-        url: The database, as `psycopg` takes it.
-        table: Which one.
+    Raises:
+        Impossible: Others have it for so long.
     """
     with psycopg.connect(_plain(url)) as connection:
         # The lock waits for those that write, behind which others would wait: not for long.
         connection.execute("SET lock_timeout = '5s'")
         try:
-            connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
+            connection.execute("LOCK TABLE kpi_event IN EXCLUSIVE MODE")
         except psycopg.errors.LockNotAvailable as error:
-            raise Impossible(f"{table} is busy") from error
+            raise Impossible("the table is busy") from error
         yield
         with contextlib.suppress(psycopg.OperationalError):  # the server may have been ended meanwhile
             connection.rollback()
@@ -123,17 +124,16 @@ def database_away_in_a_copy(
 
 
 @contextmanager
-def no_connection_left(url: str) -> Iterator[int]:
-    """Hold every connection PostgreSQL gives, and give how many those are."""
-    held: list[psycopg.Connection] = []
+def no_connection_left(url: str) -> Iterator[None]:
+    """Hold every connection PostgreSQL gives."""
     with contextlib.ExitStack() as connections:
         try:
             while True:
-                held.append(connections.enter_context(psycopg.connect(_plain(url), autocommit=True)))
+                connections.enter_context(psycopg.connect(_plain(url), autocommit=True))
         except psycopg.OperationalError as error:
             if "too many" not in str(error) and "remaining connection slots" not in str(error):
                 raise
-        yield len(held)
+        yield
 
 
 @contextmanager
@@ -191,8 +191,8 @@ def clock_off(clock: ClockFile, by_s: float) -> Iterator[None]:
         clock.set(before)
 
 
-def damage_a_spool(store_folder: Path, chance: random.Random, lines: int = 3) -> list[KpiEvent]:
-    """Flip a bit in some undelivered lines of a dead process's spool, and return the events those held.
+def damage_a_spool(store_folder: Path, chance: random.Random) -> list[KpiEvent]:
+    """Flip a bit in a few undelivered lines of a dead process's spool, and return the events those held.
 
     They are lost, and golive has to say so: they are discarded as `corrupt`, and kept in `quarantine.log`.
 
@@ -204,13 +204,13 @@ def damage_a_spool(store_folder: Path, chance: random.Random, lines: int = 3) ->
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held: nobody delivers it meanwhile
             if not os.path.samestat(os.fstat(file.fileno()), lock.stat()):
                 continue
-            damaged = _damage(lock.parent, file.read(), chance, lines)
+            damaged = _damage(lock.parent, file.read(), chance)
             if damaged:
                 return damaged
     raise Impossible("no dead process has left anything")
 
 
-def _damage(folder: Path, note: bytes, chance: random.Random, lines: int) -> list[KpiEvent]:
+def _damage(folder: Path, note: bytes, chance: random.Random) -> list[KpiEvent]:
     reached = tuple(int(word) for word in note.split()) or (0, 0)
     damaged: list[KpiEvent] = []
     for segment in sorted(folder.glob("[0-9]*.log")):
@@ -219,7 +219,7 @@ def _damage(folder: Path, note: bytes, chance: random.Random, lines: int) -> lis
         start = reached[1] if int(segment.stem) == reached[0] else 0
         content = bytearray(segment.read_bytes())
         found = _intact_lines(bytes(content), start)
-        for offset, line in chance.sample(found, min(lines - len(damaged), len(found))):
+        for offset, line in chance.sample(found, min(_DAMAGED - len(damaged), len(found))):
             place = offset + chance.randrange(9, len(line))
             flipped = content[place] ^ 1
             if flipped == 0x0A:

@@ -15,7 +15,8 @@ from sqlalchemy import URL, text
 from golive import database, host_account
 from golive.exporters._clickhouse import connect
 
-PROGRAMS = Path(__file__).parent.parent / "support" / "programs"
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ROOT / "tests" / "support" / "programs"
 
 
 class Stored(NamedTuple):
@@ -49,6 +50,11 @@ class Machine:
     def spool(self) -> Path:
         return self.folder / "spool"
 
+    @property
+    def acknowledged(self) -> Path:
+        """Where programs note what was acknowledged to them, each process in a file of its own."""
+        return self.folder / "acknowledged"
+
     def environment(self, **more: str) -> dict[str, str]:
         inherited = {
             name: value
@@ -61,6 +67,7 @@ class Machine:
             "DATABASE_URL": self.database_url,
             "GOLIVE_SPOOL_DIR": str(self.spool),
             "XDG_STATE_HOME": str(self.folder / "state"),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             "PYTHONUNBUFFERED": "1",
             **self.settings,
             **more,

@@ -7,19 +7,23 @@ programs of a test were told: the events, bookings and acts whose calls returned
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, select, text
 
-from golive import audit, go_live, governance, host_account
+from golive import audit, governance, host_account, regression
 from golive.models import RiskReservation
 from golive.names import DISCARD_CORRUPT
-from golive.risk import GLOBAL
+from golive.regression.acts import ACTOR
+from golive.risk import GLOBAL, policies
+from golive.state import read_from
 from tests.faults.machine import Machine, Stored
 
 FEW = 5
 """So many of what is wrong are named."""
+
+_TRIP, _REARM = "regression_state.trip", "regression_state.rearm"
+_ACTS = {regression.THROTTLE: "risk_policy.throttle", regression.KILL_SWITCH: "kill_switch.engage"}
 
 _RESERVED = ("id", "engine", "amount", "idempotency_key", "status", "realized_loss")
 
@@ -88,12 +92,6 @@ def only_what_was_done_is_there(rows: Iterable[Stored], told: Collection[str], l
     assert len(untold) <= lives, f"{len(untold)} rows nobody was told of, after {lives} lives: {_few(untold)}"
 
 
-def ids_rise_as_they_were_told(told: Iterable[str]) -> None:
-    """Check that the ids one process returned rise, whatever its clock did."""
-    ids = [int(event_id) for event_id in told if event_id]
-    _none("not above the id before", (b for a, b in pairwise(ids) if b <= a))
-
-
 def counters_equal_rows(machine: Machine, damaged: Mapping[tuple[str, str], int] | None = None) -> None:
     """Check E2: what golive counted, over all processes, dead ones too, are the rows.
 
@@ -114,11 +112,22 @@ def counters_equal_rows(machine: Machine, damaged: Mapping[tuple[str, str], int]
     )
 
 
-def damage_is_reported(machine: Machine, missing: int) -> None:
-    """Check that golive says of as many events that they were damaged as are missing for that."""
+def damage_is_reported(machine: Machine, damaged: Collection[str], rows: Iterable[Stored]) -> None:
+    """Check that golive says of the events that are missing for it that they were damaged, and finds no damage
+    where there is none.
+
+    It may say so of one more than once: whoever puts a line aside may be killed before it can note that it has.
+
+    Args:
+        machine: Whose.
+        damaged: Correlation ids of what the test destroyed in spools.
+        rows: All there are.
+    """
     account = host_account.read([machine.store_folder()], 400)
     said = account.discarded[DISCARD_CORRUPT].times if DISCARD_CORRUPT in account.discarded else 0
-    assert said >= missing, f"{missing} damaged events are missing, and {said} were reported"
+    missing = set(damaged) - {row.correlation_id for row in rows}
+    assert said >= len(missing), f"{len(missing)} damaged events are missing, and {said} were reported"
+    assert damaged or not said, f"nothing was damaged, and {said} events were reported"
 
 
 def events_follow_their_transactions(
@@ -149,7 +158,7 @@ def ledgers_are_the_sum_of_their_events(engine: Engine) -> None:
 
 
 def no_cap_is_exceeded(engine: Engine) -> None:
-    """Check the ledgers of the last day against the caps: those may have been raised, but not lowered."""
+    """Check the ledgers of every day against the caps: those may have been raised, but not lowered."""
     query = (
         "SELECT l.engine, exposure_used, max_daily_exposure, open_risk_reserved, max_open_risk, "
         "actions_count, max_actions_per_day FROM risk_ledger_day AS l JOIN risk_policy USING (engine)"
@@ -225,7 +234,8 @@ def open_risk(engine: Engine, table: str) -> dict[str, Decimal]:
 
 def every_acknowledged_act_is_in_the_trail(url: str, acts: Iterable[Act]) -> None:
     """Check that no acknowledged act is lost."""
-    trail = {(entry.action, entry.reason) for entry in _trail(url)}
+    with governance.reading(url) as connection:
+        trail = {(entry.action, entry.reason) for entry in _trail_of(connection)}
     _none("acknowledged, and not in the trail", ({act[:2] for act in acts if act.acknowledged} - trail))
 
 
@@ -234,17 +244,45 @@ def the_switch_is_as_last_told(url: str, acts: Iterable[Act]) -> None:
 
     Of an act that got no answer the audit trail knows whether it was done.
     """
-    trail = [
-        (entry.action, entry.reason)
-        for entry in _trail(url)
-        if entry.action.startswith("kill_switch.") and entry.ok
-    ]
-    _none("done twice", (entry for entry, times in Counter(trail).items() if times > 1))
+    with governance.snapshot(url) as connection:  # for a tripwire may use it as well
+        entries = [
+            entry for entry in _trail_of(connection) if entry.action.startswith("kill_switch.") and entry.ok
+        ]
+        state = read_from(connection)
+    asked_for = Counter((entry.action, entry.reason) for entry in entries if entry.actor != ACTOR)
+    _none("done twice", (act for act, times in asked_for.items() if times > 1))
+    trail = [(entry.action, entry.reason) for entry in entries]
     told = [act[:2] for act in acts if act.acknowledged and act.action.startswith("kill_switch.")]
     assert [entry for entry in trail if entry in set(told)] == told, "acts are in another order than told"
     engaged = bool(trail) and trail[-1][0] == "kill_switch.engage"
-    state = go_live.read(url)
     assert state.kill_switch_engaged == engaged, f"the switch is {state}, and the last act {trail[-1:]}"
+
+
+def every_trip_acts_once(url: str) -> Counter[str]:
+    """Check the tripwires, whose engines get back what they had when they are re-armed; return how often each
+    tripped.
+
+    One that is tripped does not trip again; each trip has its act in the trail, once, and no other act of a
+    tripwire is there; latches and engines are as the trail says.
+    """
+    with governance.snapshot(url) as connection:  # for whoever judges the wires goes on
+        tripped = {(state.domain, state.metric) for state in regression.states(connection) if state.triggered}
+        wires = [policy for policy in regression.policies(connection) if policy.enabled]
+        may_act = {policy.engine for policy in policies(connection) if policy.enabled}
+        trail = [entry for entry in _trail_of(connection) if entry.ok]
+    trips = [entry for entry in trail if entry.action == _TRIP]
+    due = Counter((_ACTS[trip.after["action"]], trip.reason) for trip in trips if _acted(trip))
+    done = Counter((act.action, act.reason) for act in trail if act.actor == ACTOR and act.action != _TRIP)
+    _none("tripped, and did not act", due - done)
+    _none("done more often than tripped", done - due)
+    for policy in wires:
+        wire, is_tripped = f"{policy.domain}/{policy.metric}", (policy.domain, policy.metric) in tripped
+        latch = [entry.action for entry in trail if entry.target == wire and entry.action in (_TRIP, _REARM)]
+        assert latch == [(_TRIP, _REARM)[place % 2] for place in range(len(latch))], f"{wire}: {latch}"
+        assert is_tripped == (len(latch) % 2 == 1), f"the latch of {wire} is not as the trail says"
+        if policy.action == regression.THROTTLE:
+            assert (policy.domain in may_act) != is_tripped, f"{policy.domain} is not as {wire} left it"
+    return Counter(str(trip.target) for trip in trips)
 
 
 def nothing_is_booked_while_the_switch_is_engaged(
@@ -281,9 +319,13 @@ def the_spool_is_empty(machine: Machine, but: Collection[str] = ()) -> None:
     _none("left in the spool", (name for name in machine.left_behind() if name not in but))
 
 
-def _trail(url: str) -> list[audit.Entry]:
-    with governance.reading(url) as connection:
-        return audit.entries(connection, limit=1_000_000)[::-1]
+def _trail_of(connection: Connection) -> list[audit.Entry]:
+    return audit.entries(connection, limit=1_000_000)[::-1]
+
+
+def _acted(trip: audit.Entry) -> bool:
+    """Return whether there was something to do at this trip."""
+    return trip.after["done"] not in ("it was recorded", "the kill switch was engaged already")
 
 
 def _is_booked(booking: Booking, stored: Mapping[int, Any]) -> bool:

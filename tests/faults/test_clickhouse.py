@@ -4,24 +4,23 @@ acknowledged event is there once, and is counted once (E2, E4, E5)."""
 import random
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from golive import database
 from tests.faults import promises
+from tests.faults.driving import ask, flush, live_and_die, lives, what_lives_were_told_is_there_once
 from tests.faults.injectors import stopped
 from tests.faults.machine import Machine
-from tests.faults.test_kill import assert_every_acknowledged_event_is_a_row_once, live_and_die, start_lives
-from tests.faults.test_outage import ask, flush
 from tests.support.clickhouse import ClickHouseServer
 from tests.support.proxy import Mode, Proxy
 
 pytestmark = pytest.mark.stack
 
 MANY = 20_000
-INSERT = b"INSERT INTO kpi_event"
+INSERT = b"Transfer-Encoding: chunked"
+"""What the driver inserts comes in chunks; of what asks the length is known."""
 
 
 @pytest.fixture
@@ -47,36 +46,26 @@ def all_is_there(machine: Machine, events: int) -> None:
 
 
 def test_kills_of_processes_lose_nothing(clickhouse_machine: Machine) -> None:
-    acknowledged = live_and_die(clickhouse_machine, 60)
+    live_and_die(clickhouse_machine, 60)
     clickhouse_machine.recover()
-    assert_every_acknowledged_event_is_a_row_once(clickhouse_machine, acknowledged)
-    promises.counters_equal_rows(clickhouse_machine)
-    promises.the_spool_is_empty(clickhouse_machine)
+    what_lives_were_told_is_there_once(clickhouse_machine)
 
 
 def test_kills_of_processes_lose_nothing_while_clickhouse_is_killed_too(
     clickhouse_machine: Machine, clickhouse_server: ClickHouseServer
 ) -> None:
-    acknowledged = clickhouse_machine.folder / "acknowledged"
-    acknowledged.mkdir()
     outages = 0
-    with ExitStack() as running:
-        lanes = start_lives(clickhouse_machine, acknowledged, 40, 2, running)
-        while any(process.poll() is None for process in lanes):
+    with lives(clickhouse_machine, 40) as programs:
+        while any(program.poll() is None for program in programs):
             time.sleep(random.uniform(0.1, 0.6))
             clickhouse_server.kill()
             time.sleep(random.uniform(0.0, 0.3))
             clickhouse_server.start()
             outages += 1
-        for process in lanes:
-            _, errors = process.communicate()
-            assert process.returncode == 0, errors
     print(outages, "outages")
     assert outages >= 2
     clickhouse_machine.recover()
-    assert_every_acknowledged_event_is_a_row_once(clickhouse_machine, acknowledged)
-    promises.counters_equal_rows(clickhouse_machine)
-    promises.the_spool_is_empty(clickhouse_machine)
+    what_lives_were_told_is_there_once(clickhouse_machine)
 
 
 def test_events_under_way_are_rows_once_after_each_kill_of_clickhouse(

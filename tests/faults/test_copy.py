@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tests.faults import promises
+from tests.faults.driving import flush
 from tests.faults.injectors import database_away_in_a_copy
 from tests.faults.machine import Machine
-from tests.faults.test_outage import flush
 from tests.support.cli import COMMAND
 from tests.support.postgres import PostgresServer
 

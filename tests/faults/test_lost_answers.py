@@ -14,7 +14,6 @@ from golive.account import Account
 from golive.errors import ReservationClosed
 from golive.kpi import kpi_success
 from golive.risk import risk_refund, risk_release, risk_reserve_or_raise, risk_settle
-from tests.contract.conftest import account as account
 from tests.faults import promises
 from tests.faults.machine import Machine
 from tests.support.proxy import Mode, Proxy, proxied

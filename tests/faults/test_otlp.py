@@ -6,7 +6,6 @@ import httpx
 from sqlalchemy import create_engine, text
 
 from golive.api.otlp.bodies import JSON, PROTOBUF
-from tests.contract.conftest import environment as environment
 from tests.support.otlp import encoded, post, record
 from tests.support.service import golive_serve, token, wait_until
 

@@ -5,29 +5,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from subprocess import Popen
 
 import pytest
 
 from golive import database
+from tests.faults import promises
+from tests.faults.driving import ask, flush
 from tests.faults.machine import Machine
 from tests.support.postgres import PostgresServer
 
 MEBIBYTE = 1 << 20
-
-
-def ask(process: "Popen[str]", question: str) -> str:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(question + "\n")
-    process.stdin.flush()
-    return process.stdout.readline().strip()
-
-
-def flush(process: "Popen[str]", timeout_s: float) -> tuple[bool, float]:
-    """Have the process flush; return the answer, and how long it took."""
-    answer, took = ask(process, f"flush {timeout_s}").split()
-    return answer == "True", float(took)
 
 
 @pytest.mark.parametrize("events", [5_000, 200_000])
@@ -53,8 +40,8 @@ def test_an_outage_costs_no_memory_loses_nothing_and_keeps_the_order(
     rows = [row for row in postgres_machine.rows() if row.metric == "event"]
     assert [row.correlation_id for row in rows] == [f"{number:09}" for number in range(events + 2000)]
     assert [row.created_at for row in rows] == sorted(row.created_at for row in rows)
-    assert postgres_machine.left_behind() == []
-    assert postgres_machine.counted() == postgres_machine.written()
+    promises.the_spool_is_empty(postgres_machine)
+    promises.counters_equal_rows(postgres_machine)
 
 
 @contextmanager

@@ -7,16 +7,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine
 
 from golive import database
 from golive.risk import GLOBAL, upsert_policy
+from tests.faults.machine import PROGRAMS, ROOT
 from tests.faults.promises import by_ledgers, ledgers_are_the_sum_of_their_events
 
-WORKER = Path(__file__).parents[1] / "support" / "programs" / "risk_worker.py"
 CAPS = {
     GLOBAL: {"max_daily_exposure": 800, "max_open_risk": 90, "max_actions_per_day": 60},
     "WHOLESALE": {"max_daily_exposure": 500, "max_open_risk": 60, "max_actions_per_day": 40},
@@ -58,11 +57,11 @@ def watch(engine: Engine) -> None:
 def contend(url: str, processes: int, seconds: float, kills: int) -> Counter[str]:
     """Run the workers, kill some of them and start others in their place; return what they did."""
     began, chosen = time.time(), random.Random(7)
-    environment = {**os.environ, "GOLIVE_DATABASE_DEADLINE_SECONDS": "10"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GOLIVE_DATABASE_DEADLINE_SECONDS": "10"}
 
     def start(seed: int) -> "subprocess.Popen[str]":
         left = max(began + seconds - time.time(), 1.0) if seed >= 100 else seconds
-        command = [sys.executable, str(WORKER), url, str(seed), str(began), str(left)]
+        command = [sys.executable, str(PROGRAMS / "risk_worker.py"), url, str(seed), str(began), str(left)]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )

@@ -10,9 +10,10 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.faults import promises
 from tests.faults.machine import Machine
-from tests.faults.test_fork import wait_for
 from tests.faults.web import Load, gunicorn, serving
+from tests.support.service import wait_until
 
 UVICORN = [
     sys.executable,
@@ -101,13 +102,13 @@ def test_the_scraped_total_is_that_of_all_workers_and_a_killed_one_takes_nothing
 ) -> None:
     with serving(machine, *SERVERS[server], EMIT_AT_IMPORT="50") as (process, url):
         with Load(url) as load, Scraper(url) as scraper:
-            wait_for(lambda: len(load.answered_by) >= 4)
+            wait_until(lambda: len(load.answered_by) >= 4, 30)
             for _ in range(4):
                 time.sleep(0.3)
                 first_worker(process.pid).kill()
-            wait_for(lambda: scraper.scrapes > 20)
+            wait_until(lambda: scraper.scrapes > 20, 30)
         assert scraper.backwards == []
-        wait_for(lambda: total(scrape(url)) == len(machine.rows()), 15)
+        wait_until(lambda: total(scrape(url)) == len(machine.rows()), 15)
         time.sleep(1)
         samples = scrape(url)
         rows = machine.rows()
@@ -119,4 +120,4 @@ def test_the_scraped_total_is_that_of_all_workers_and_a_killed_one_takes_nothing
         process.send_signal(signal.SIGTERM)
         process.wait(30)
     machine.recover()
-    assert machine.counted() == machine.written()
+    promises.counters_equal_rows(machine)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from golive.spool import Spool
+from tests.faults import promises
+from tests.faults.driving import wait_until_spooled
 from tests.faults.machine import Machine
-from tests.faults.test_kill import wait_until_spooled
 
 EVENTS = 1_000
 
@@ -52,8 +53,8 @@ def expected(intact: "range | set[int]") -> list[str]:
 def test_an_undamaged_spool_is_delivered_in_full(machine: Machine, segment: Path) -> None:
     assert recover(machine) == 0
     assert machine.correlation_ids() == expected(range(EVENTS))
-    assert machine.left_behind() == []
-    assert machine.counted() == machine.written()
+    promises.the_spool_is_empty(machine)
+    promises.counters_equal_rows(machine)
 
 
 def test_flipped_bits_cost_their_own_line_only(machine: Machine, segment: Path) -> None:
@@ -114,7 +115,7 @@ def test_an_empty_segment_is_nothing(machine: Machine, segment: Path) -> None:
     segment.write_bytes(b"")
     assert recover(machine) == 0
     assert machine.rows() == []
-    assert machine.left_behind() == []
+    promises.the_spool_is_empty(machine)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +127,8 @@ def test_a_damaged_note_of_what_is_delivered_means_reading_again(
     (segment.parent / "lock").write_bytes(note)
     recover(machine)
     assert machine.correlation_ids() == expected(range(EVENTS))
-    assert machine.left_behind() == []
-    assert machine.counted() == machine.written()
+    promises.the_spool_is_empty(machine)
+    promises.counters_equal_rows(machine)
 
 
 def test_what_was_delivered_before_is_not_there_twice(machine: Machine, segment: Path) -> None:

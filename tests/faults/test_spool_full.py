@@ -14,9 +14,9 @@ import pytest
 
 from golive import host_account
 from golive.settings import Settings
-from tests.faults.injectors import full_disk
+from tests.faults.driving import ask, flush
+from tests.faults.injectors import Impossible, full_disk, small_disk
 from tests.faults.machine import Machine
-from tests.faults.test_outage import ask, flush
 from tests.support.postgres import PostgresServer
 
 SMALL = {"GOLIVE_SPOOL_MAX_BYTES": "131072", "GOLIVE_SHUTDOWN_SECONDS": "0.2"}
@@ -128,26 +128,19 @@ def test_a_disk_that_refuses_is_counted_and_used_again_when_it_takes_more(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"NOT TESTED, no small file system can be mounted: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    try:
+        with small_disk(tmp_path / "small", 256) as folder:
+            yield folder
+    except Impossible as error:
+        pytest.skip(f"NOT TESTED, {error}")
 
 
 def test_a_full_disk_holds_up_nobody_and_is_used_again_once_delivered(
-    postgres_machine: Machine, postgres_server: PostgresServer, small_disk: Path
+    postgres_machine: Machine, postgres_server: PostgresServer, small: Path
 ) -> None:
-    with postgres_machine.started("outage.py", GOLIVE_SPOOL_DIR=str(small_disk)) as process:
+    with postgres_machine.started("outage.py", GOLIVE_SPOOL_DIR=str(small)) as process:
         postgres_server.stop()
         assert ask(process, "emit 5000") == "5000"
         postgres_server.start()

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from golive import database, host_account, pipeline
+from golive import database, pipeline, succession
 from golive.account import Account
 from golive.events import KpiEvent, to_json
 from golive.kpi import kpi_success
 from golive.shared_account import SharedAccount
-from golive.spool import Spool, SpoolFolder, orphans
-from tests.contract.conftest import account as account
+from golive.spool import Spool
+from golive.spool_folder import SpoolFolder, orphans
 from tests.faults import promises
 from tests.faults.machine import Machine
 from tests.support.service import wait_until
@@ -166,16 +166,16 @@ def test_what_a_killed_process_had_not_counted_is_counted_once_the_disk_has_room
                 shared.count(event(number + 1), position)
     shared.close()
     spool.close(remove=False)
-    replace, failures = host_account._replace, iter([True, True])
+    replace, failures = succession._replace, iter([True, True])
 
     def replace_later(*arguments: Any) -> None:
         if next(failures, False):
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(*arguments)
 
-    monkeypatch.setattr(host_account, "_replace", replace_later)
-    monkeypatch.setattr("golive.drain.ORPHANS_EVERY_S", 0.05)
-    monkeypatch.setattr("golive.drain.SETTLE_S", 0.05)
+    monkeypatch.setattr(succession, "_replace", replace_later)
+    monkeypatch.setattr("golive.orphans.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("golive.orphans.SETTLE_S", 0.05)
     pipeline.configure(machine.database_url, spool_dir=machine.spool)
     wait_until(lambda: pipeline.flush(0.2))
     assert len(machine.rows()) == LEFT

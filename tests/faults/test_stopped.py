@@ -12,11 +12,10 @@ from golive import database, go_live, pipeline
 from golive.account import Account
 from golive.kpi import kpi_success
 from golive.risk import risk_reserve_or_raise
-from tests.contract.conftest import account as account
 from tests.faults import promises
+from tests.faults.driving import ask, flush
 from tests.faults.injectors import database_away, stopped
 from tests.faults.machine import Machine
-from tests.faults.test_outage import ask, flush
 from tests.support.postgres import PostgresServer
 from tests.support.risk import change
 from tests.support.service import wait_until

@@ -12,7 +12,6 @@ from golive import database, go_live, pipeline
 from golive.account import Account
 from golive.kpi import kpi_success
 from golive.risk import risk_reserve_or_raise
-from tests.contract.conftest import account as account
 from tests.faults import promises
 from tests.faults.injectors import Impossible, full_disk, small_disk
 from tests.faults.machine import Machine

@@ -1,6 +1,5 @@
 """Web servers of several kinds, under load."""
 
-import socket
 import subprocess
 import sys
 import threading
@@ -12,13 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.faults.machine import PROGRAMS, Machine
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.support.ports import free_port
 
 
 @contextmanager
@@ -26,10 +19,10 @@ def serving(
     machine: Machine, *command: str, **environment: str
 ) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """Run a server (PORT in the command stands for its port), and yield it and its URL once it answers."""
-    acknowledged_folder(machine).mkdir(exist_ok=True)
+    machine.acknowledged.mkdir(exist_ok=True)
     port = str(free_port())
     words = [word.replace("PORT", port) for word in command]
-    environment = {"ACKNOWLEDGED": str(acknowledged_folder(machine))} | environment
+    environment = {"ACKNOWLEDGED": str(machine.acknowledged)} | environment
     log = machine.folder / "server.log"
     with log.open("ab") as output:
         with subprocess.Popen(
@@ -58,13 +51,9 @@ def gunicorn(worker: str, workers: int, *options: str) -> list[str]:
     return [*command, "--no-control-socket", *options, application]
 
 
-def acknowledged_folder(machine: Machine) -> Path:
-    return machine.folder / "acknowledged"
-
-
 def acknowledged(machine: Machine) -> list[str]:
     """Return the correlation id of every event whose call returned, sorted."""
-    files = acknowledged_folder(machine).iterdir()
+    files = machine.acknowledged.iterdir()
     return sorted(line for file in files for line in file.read_text().splitlines())
 
 

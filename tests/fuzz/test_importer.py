@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from golive import eventlog
+from golive import _csv_rows
 from golive.errors import ConfigurationError
 from golive.eventlog import BadLine, EventLog
 from golive.events import KpiEvent, check_event, from_json, to_json
@@ -108,7 +108,7 @@ def test_a_line_without_an_end_is_rejected_in_bounded_memory(
     begin: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a few packed kilobytes hold one."""
-    monkeypatch.setattr(eventlog, "MAX_LINE", 1000)
+    monkeypatch.setattr(_csv_rows, "MAX_LINE", 1000)
     good = {"domain": "W", "metric": "sent", "occurred_at": AT}
     after = json.dumps(good).encode() if begin[:1] == b"{" else f"W,sent,true,,,,,{AT}".encode()
     content = begin + b"x" * 5000 + b"\n" + after + b"\n"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from golive import events
 from golive.drain import _parse
-from golive.spool import Spool, SpoolFolder, orphans
+from golive.spool import Spool
+from golive.spool_folder import SpoolFolder, orphans
 from tests.support.fuzzing import fuzzed
 
 LINES = st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=30)

@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.support.ports import free_port
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0
@@ -68,7 +69,7 @@ class PostgresServer:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while True:
             if first:
-                self.port = _free_port()
+                self.port = free_port()
             self._launch()
             if self._answers(deadline):
                 return
@@ -197,10 +198,3 @@ def _binaries() -> Iterator[Path]:
     yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if (found := shutil.which("initdb")) is not None:
         yield Path(found).parent
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

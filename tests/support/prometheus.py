@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.service import free_port, wait_until
+from tests.support.ports import free_port
+from tests.support.service import wait_until
 
 
 def installed(program: str) -> str:

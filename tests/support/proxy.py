@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Mode = Literal["pass", "hang", "slow", "refuse", "reset", "lose commit", "lose answer"]
+Mode = Literal["pass", "hang", "slow", "refuse", "reset", "lose commit", "lose client", "lose answer"]
 """`hang`: accepts and never answers, old connections too. `slow`: each answer takes `delay_s`. `refuse`:
 ends every connection. `reset`: of what is sent next a half arrives, and a reset follows. `lose commit`: the
-next COMMIT (or what `loses` names) ends its connection and never arrives. `lose answer`: it arrives, and its
-connection ends before the answer does."""
+next COMMIT (or what `loses` names) ends its connection and never arrives. `lose client`: it arrives, and its
+connection ends at once, `lose answer`: when the answer comes."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 """What `SO_LINGER` takes to have `close` send a reset."""
@@ -75,15 +75,21 @@ class Proxy:
                 if source is server and self.mode == "slow":
                     time.sleep(self.delay_s)
                 if source is client and self.mode.startswith("lose") and self.loses in data:
-                    self._lose(data, server)
+                    self._lose(data, client, server)
                     return
                 (server if source is client else client).sendall(data)
 
-    def _lose(self, commit: bytes, server: socket.socket) -> None:
+    def _lose(self, commit: bytes, client: socket.socket, server: socket.socket) -> None:
         mode, self.mode = self.mode, "pass"
-        if mode == "lose answer":
+        if mode == "lose client":
             server.sendall(commit)
-            server.recv(65536)
+        if mode == "lose answer":
+            while commit:
+                server.sendall(commit)
+                while not (readable := _readable(client, server)):
+                    continue
+                # The rest of it, if it comes in pieces; the answer ends the wait.
+                commit = b"" if server in readable else client.recv(65536)
 
 
 def _readable(*sockets: socket.socket) -> list[socket.socket]:

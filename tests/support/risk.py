@@ -1,20 +1,24 @@
 """What tests of the risk guard share: a clock, and short ways to ask what was booked."""
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from golive import governance
+from golive.joining import Work
 from golive.models import RiskEvent
 from golive.risk import (
     RiskDenied,
     books,
     policies,
+    reservations,
     risk_reserve_or_raise,
     upsert_policy,
 )
+from golive.risk import ledger as ledgers
 from golive.risk.policy import RiskPolicyView
 
 START = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
@@ -31,6 +35,21 @@ class Clock:
 
     def advance(self, **by: float) -> None:
         self.now += dt.timedelta(**by)
+
+
+def tell_time(patch: pytest.MonkeyPatch, clock: Callable[[], dt.datetime]) -> None:
+    """Have the guard decide and book by a clock of the test's, and not by the database's."""
+    read, find = ledgers.read, reservations._found
+
+    def read_now(work: Work, engine: str, now: dt.datetime | None = None) -> ledgers.Reading:
+        return read(work, engine, now or clock())
+
+    def find_now(*asked: Any) -> reservations.Found | None:
+        found = find(*asked)
+        return None if found is None else found._replace(now=clock())
+
+    patch.setattr(ledgers, "read", read_now)
+    patch.setattr(reservations, "_found", find_now)
 
 
 def policy(url: str, engine: str) -> RiskPolicyView:

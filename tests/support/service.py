@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ from golive import database, tokens
 from golive.api import create_app
 from golive.settings import ServiceSettings
 from tests.support.cli import COMMAND
+from tests.support.ports import free_port
 
 JSON = {"Content-Type": "application/json"}
 
@@ -103,13 +103,6 @@ def wait_until(condition: Any, timeout_s: float = 15) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def audited(url: str) -> list[dict[str, Any]]:

@@ -20,9 +20,10 @@ import httpx
 import psycopg
 
 from deploy import make_secrets
+from tests.support.ports import free_port
 from tests.support.postgres import PostgresServer
 from tests.support.prometheus import Prometheus, configured_prometheus, installed
-from tests.support.service import answers, bearer, free_port, golive_serve, wait_until
+from tests.support.service import answers, bearer, golive_serve, wait_until
 
 ROOT = Path(__file__).parents[2]
 _SECRETS = "/run/secrets/golive"

@@ -1,6 +1,7 @@
 """Imports point one way, api → exporters → sdk, and importing the helpers costs little."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,13 +65,24 @@ def test_the_namespace_has_no_init() -> None:
     assert [portion for portion in PORTIONS if (ROOT / portion / "golive" / "__init__.py").exists()] == []
 
 
-@pytest.mark.parametrize("module", ["golive.kpi", "golive.pipeline", "golive.asgi", "golive.correlation"])
-def test_the_helpers_pull_in_neither_fastapi_nor_alembic_nor_an_exporter(module: str) -> None:
-    loaded = subprocess.run(
-        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+def loaded(code: str, **environment: str) -> list[str]:
+    """Return the modules that a fresh interpreter has imported once it has run this."""
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
+        env={**os.environ, **environment},
         check=True,
         capture_output=True,
         text=True,
     ).stdout.split()
+
+
+@pytest.mark.parametrize("module", ["golive.kpi", "golive.pipeline", "golive.asgi", "golive.correlation"])
+def test_the_helpers_pull_in_neither_fastapi_nor_alembic_nor_an_exporter(module: str) -> None:
     unwanted = ("fastapi", "starlette", "alembic", "typer", "rich", "golive.exporters", "golive.cli")
-    assert [name for name in loaded if name.startswith(unwanted)] == []
+    assert [name for name in loaded(f"import {module}") if name.startswith(unwanted)] == []
+
+
+def test_to_read_the_account_of_a_host_takes_no_pipeline(tmp_path: Path) -> None:
+    found = loaded("from golive import pipeline; pipeline.host_account()", GOLIVE_SPOOL_DIR=str(tmp_path))
+    assert "golive.host_account" in found
+    assert {"golive._pipeline", "golive.drain"}.isdisjoint(found)

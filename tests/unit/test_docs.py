@@ -37,6 +37,7 @@ COMMANDS = (
     "kill-switch engage",
     "kill-switch release",
     "kill-switch status",
+    "audit list",
     "audit verify",
     "dashboards",
     "token create",

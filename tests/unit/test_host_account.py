@@ -6,7 +6,7 @@ import resource
 import signal
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golive import cells, host_account, shared_account
+from golive import cells, host_account, succession
 from golive.account import DURATION_BUCKETS_S, Account
 from golive.cells import CELL, CHUNK, Cell, CellFile, Key, decode_file, encode_file
 from golive.events import KpiEvent, to_json
 from golive.shared_account import SharedAccount
 from golive.spool import Spool
+from golive.stores import StillOpen
 
 MANY = 400
 
@@ -67,7 +68,7 @@ class Process:
         self.account.intend(made)
         self.account.withdraw(made)
 
-    def find(self, ids: Sequence[int]) -> list[KpiEvent]:
+    def find(self, ids: Sequence[int], transactions: Collection[int]) -> list[KpiEvent]:
         return [self.store[number] for number in ids if number in self.store]
 
     def die(self) -> None:
@@ -77,12 +78,12 @@ class Process:
 
     def be_taken_over(self, max_series: int = MANY) -> None:
         folder = self.spool.folder
-        host_account.take_over(folder.path, folder.last_lines())
-        assert host_account.retire(folder.path, self.find, max_series)
+        succession.take_over(folder.path, folder.last_lines())
+        assert succession.retire(folder.path, self.find, max_series)
 
     def end(self) -> None:
         self.account.close()
-        assert host_account.retire(self.spool.folder.path, None, MANY)
+        assert succession.retire(self.spool.folder.path, None, MANY)
         self.spool.close(remove=True)
 
 
@@ -186,11 +187,34 @@ def test_a_successor_that_is_killed_in_the_middle_counts_nothing_twice(
             with monkeypatch.context() as patch:
                 patch.setattr(Path, name, fail)
                 with pytest.raises(Killed):
-                    host_account.take_over(folder.path, folder.last_lines())
-                    host_account.retire(folder.path, process.find, MANY)
+                    succession.take_over(folder.path, folder.last_lines())
+                    succession.retire(folder.path, process.find, MANY)
     process.be_taken_over()
     process.be_taken_over()
     assert_exact(tmp_path, true)
+
+
+def test_a_killed_process_ends_once_the_store_has_decided_over_its_transactions(tmp_path: Path) -> None:
+    process = Process(tmp_path, {})
+    made = [event(number) for number in range(20)]
+    process.account.intend(made)
+    process.account.note_transaction(made, 7)
+    folder = process.spool.folder
+    process.die()
+    undecided = {7}
+
+    def find(ids: Sequence[int], transactions: Collection[int]) -> list[KpiEvent]:
+        if undecided.intersection(transactions):
+            raise StillOpen
+        return process.find(ids, transactions)
+
+    assert succession.take_over(folder.path, folder.last_lines())
+    assert not succession.retire(folder.path, find, MANY)
+    assert_exact(tmp_path, [])
+    process.store |= {one.id: one for one in made}
+    undecided.clear()
+    assert succession.retire(folder.path, find, MANY)
+    assert_exact(tmp_path, made)
 
 
 def test_the_living_and_the_ended_add_up(tmp_path: Path) -> None:
@@ -360,11 +384,6 @@ def test_the_latest_value_is_the_one_that_happened_last_on_any_process(tmp_path:
     one.record(event(1, value=1.0, created_ns=3_000))
     other.record(event(2, value=2.0, created_ns=2_000))
     assert host_account.read([tmp_path], MANY).values == {("D", "m"): (2, 3.0, 1.0)}
-
-
-def test_every_kind_of_record_has_its_cells() -> None:
-    assert shared_account.CELLS[shared_account.DURATIONS] == len(DURATION_BUCKETS_S) + 2
-    assert cells.CELL.size == 16
 
 
 def test_a_file_the_disk_has_no_room_for_leaves_no_descriptor_open(tmp_path: Path) -> None:

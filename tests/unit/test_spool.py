@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from golive.spool import Closed, NoRoom, Position, Spool, SpoolFolder, orphans
+from golive.spool import Closed, NoRoom, Spool
+from golive.spool_folder import Position, SpoolFolder, orphans
 
 
 def lines(folder: SpoolFolder, max_lines: int = 1000) -> list[bytes]:

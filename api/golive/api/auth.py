@@ -1,6 +1,6 @@
 """Who asks, and whether they may: bearer tokens of golive's own and an issuer's JSON Web Tokens.
 
-@router.post("/enable", dependencies=[Depends(require("operate"))])
+@router.post("/enable", dependencies=[Depends(Requirement("operate"))])
 """
 
 import asyncio
@@ -199,7 +199,7 @@ _bearer = HTTPBearer(
 
 @dataclass(frozen=True)
 class Requirement:
-    """A route's dependency: the scope it needs, and which setting opens it to everybody.
+    """A route's dependency: the scope it needs, unless `GOLIVE_ANONYMOUS` names `anonymous`.
 
     The route class satisfies it before the body is read; as a dependency it hands out who asks.
     """
@@ -217,7 +217,7 @@ class Requirement:
         """Note who asks; raises a `Problem` with 401, 403, 429 or 503 if they may not."""
         address = request.client.host if request.client else "-"
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
-        open_to_all = self.anonymous is not None and self.anonymous in control.anonymous
+        open_to_all = self.anonymous is not None and self.anonymous in control.settings.anonymous
         principal = ANONYMOUS
         if scheme.lower() == "bearer" and credential.strip():
             principal = await control.authenticator.principal(credential.strip(), address)
@@ -236,14 +236,9 @@ class Requirement:
         request.state.golive_principal = principal
 
 
-def require(scope: str, anonymous: str | None = None) -> Requirement:
-    """Return the dependency of a route that needs a scope, unless `GOLIVE_ANONYMOUS` names `anonymous`."""
-    return Requirement(scope, anonymous)
-
-
-MAY_READ = Depends(require("read", anonymous="read"))
+MAY_READ = Depends(Requirement("read", anonymous="read"))
 """The dependency of a route that shows something."""
-Operator = Annotated[Principal, Depends(require("operate"))]
+Operator = Annotated[Principal, Depends(Requirement("operate"))]
 """A parameter of a route that changes something: who does."""
 
 

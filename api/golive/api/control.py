@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
-from golive import database, governance, pipeline, settings
+from golive import database, governance, settings
 from golive.api.auth import Authenticator
 from golive.api.limits import Limits
 from golive.api.shared import Shared
@@ -25,8 +25,7 @@ from golive.settings import ServiceSettings
 
 ANSWER_WAIT_S = 11.0
 """How long an answer waits for the runbook; a check takes 10 s at most."""
-_THREADS = 16
-"""For scrapes, apart from the threads that slow requests may use up."""
+_SCRAPE_THREADS = 16
 _SWITCH_THREADS = 4
 _KPI_THREADS = 2
 _OTLP_THREADS = 2
@@ -43,8 +42,6 @@ class Control:
     engine: Engine
     """golive's own: whatever waits for the database waits no longer than the deadline."""
     settings: ServiceSettings
-    anonymous: frozenset[str]
-    """What needs no token: `runbook`, `metrics`, `read`."""
     authenticator: Authenticator
     limits: Limits
     evaluator: RunbookEvaluator
@@ -52,7 +49,10 @@ class Control:
     state: StateEvaluator
     readiness: Evaluator[str | None]
     """Why the store cannot be used; None if it can."""
-    threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_THREADS))
+    scrape_threads: anyio.CapacityLimiter = field(
+        default_factory=lambda: anyio.CapacityLimiter(_SCRAPE_THREADS)
+    )
+    """For scrapes, apart from the threads that slow requests may use up."""
     switch_threads: anyio.CapacityLimiter = field(
         default_factory=lambda: anyio.CapacityLimiter(_SWITCH_THREADS)
     )
@@ -78,7 +78,7 @@ class Control:
         if scrape_timeout_s is not None and scrape_timeout_s > 0:
             wait_s = min(wait_s, scrape_timeout_s * _SCRAPE_MARGIN)
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(KpiCollector(pipeline.host_account))
+        registry.register(KpiCollector())
         registry.register(GateCollector(self.evaluator, self.levers, self.state, wait_s))
         return render(registry, accept)
 
@@ -97,7 +97,6 @@ def build_control(db: object = None, given: ServiceSettings | None = None) -> Co
     return Control(
         engine=engine,
         settings=service,
-        anonymous=service.anonymous,
         authenticator=Authenticator(governance.engine_for(url, lane="switch"), service, limits),
         limits=limits,
         evaluator=RunbookEvaluator(url, gate.runbook_interval_s),

@@ -1,5 +1,6 @@
 """What stands around every answer of the service: for which host it is asked, and how browsers take it."""
 
+import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -48,6 +49,14 @@ class HardeningMiddleware:
             await refused.response()(scope, receive, answer)
         else:
             await self.app(scope, receive, answer)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address reaches this machine, and no other."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host_of(scope: Scope) -> str | None:

@@ -1,7 +1,6 @@
 """JSON Web Tokens of an OpenID Connect issuer, verified by PyJWT with the keys the issuer publishes."""
 
 import http.client
-import ipaddress
 import json
 import threading
 import time
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import jwt
 
+from golive.api.hardening import is_loopback
 from golive.api.problems import Problem
 from golive.errors import ConfigurationError
 
@@ -168,13 +168,6 @@ def _check_url(name: str, url: str, loopback: bool = True) -> None:
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
         return
-    if loopback and parts.scheme == "http" and _is_loopback(parts.hostname or ""):
+    if loopback and parts.scheme == "http" and is_loopback(parts.hostname or ""):
         return
     raise ConfigurationError(f"{name}: expected https://…, or http:// on loopback, got {url}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

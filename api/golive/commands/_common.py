@@ -40,7 +40,9 @@ FormatOption = Annotated[Format, typer.Option("--format", help="A table, or JSON
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(
-        "--database-url", help="The event store. Default: DATABASE_URL, else golive.db in the current folder."
+        "--database-url",
+        help="golive's database. Default: DATABASE_URL, else golive.db in the current folder. "
+        "Where GOLIVE_EVENTS_URL is set, events are there.",
     ),
 ]
 

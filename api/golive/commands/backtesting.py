@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from golive.commands._common import DatabaseUrl, console, fail, reading, shown, store_url, telling_errors
+from golive.commands._common import (
+    TIME_HELP,
+    DatabaseUrl,
+    console,
+    fail,
+    moment,
+    reading,
+    shown,
+    store_url,
+    telling_errors,
+)
 from golive.commands.importing import Constants, Mapping, open_log
 
 if TYPE_CHECKING:
+    from golive.regression import RegressionPolicyView
     from golive.regression.backtest import Backtest
     from golive.tripwire import Observation, Rule
 
@@ -23,7 +34,6 @@ LEAST_EVENTS = 250
 _TRIPS_SHOWN = 3
 _WHOLE = ("window_events", "baseline_events", "min_events_to_enforce")
 _NUMBERS = ("max_drop_fraction", "false_trips")
-_PRESETS = ("mode=confirmed", "mode=threshold")
 
 
 class BacktestFormat(StrEnum):
@@ -50,10 +60,10 @@ def backtest(
             "Default: the stored policy, and each mode as it comes.",
         ),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Events after this time.")] = None,
-    until: Annotated[str | None, typer.Option(help="Events before this time.")] = None,
+    since: Annotated[str | None, typer.Option(help=f"Events after this time. {TIME_HELP}")] = None,
+    until: Annotated[str | None, typer.Option(help=f"Events before this time. {TIME_HELP}")] = None,
     change: Annotated[
-        str | None, typer.Option(help="When something changed: trips before it are false ones.")
+        str | None, typer.Option(help=f"When something changed: trips before it are false ones. {TIME_HELP}")
     ] = None,
     every: Annotated[
         int | None,
@@ -68,24 +78,29 @@ def backtest(
     Without DOMAIN and METRIC: every stream that has a policy, or every one of the log with 250 events or
     more. Exit code 0, whatever tripped; 2 if nothing could be done.
     """
-    from golive.regression import backtest as replaying
+    from golive.regression.backtest import default_rules
 
     if (domain is None) != (metric is None):
         fail("expected DOMAIN and METRIC, or neither")
     if plot is not None and plot.suffix.lower() != ".svg":
         fail(f"--plot: expected a file that ends in .svg, got {plot.name}")
-    between = (_moment("--since", since), _moment("--until", until))
-    changed = _moment("--change", change)
+    between = (moment("since", since), moment("until", until))
+    changed = moment("change", change)
     named = None if domain is None or metric is None else (domain, metric)
-    candidates = {text: _rule(text) for text in rules or _PRESETS}
+    given = {text: _rule(text) for text in rules or ()}
     with telling_errors():
         if file is None:
-            streams = _of_store(database_url, named, between, candidates if not rules else None)
+            policies = _policies(database_url)
+            streams = _of_store(database_url, [named] if named else sorted(policies), between)
         else:
+            policies = {}
             streams = _of_log(file, mapping, constants, named, between)
+        if named is None:
+            least = 1 if file is None else LEAST_EVENTS
+            streams = {stream: events for stream, events in streams.items() if len(events) >= least}
         found = [
-            (stream, events, _replayed(replaying.backtest, own or candidates, events, changed, every))
-            for stream, (events, own) in streams.items()
+            (stream, events, _replayed(given or default_rules(policies.get(stream)), events, changed, every))
+            for stream, events in streams.items()
         ]
     if plot is not None:
         _plot(plot, found, changed)
@@ -99,37 +114,30 @@ def backtest(
 
 
 Made = dict[str, "Backtest"]
-Streams = dict[Stream, tuple[list["Observation"], "dict[str, Rule] | None"]]
+Streams = dict[Stream, list["Observation"]]
+Between = tuple[dt.datetime | None, dt.datetime | None]
 
 
 def _replayed(
-    replay: Any, candidates: "dict[str, Rule]", events: "list[Observation]", change: Any, every: int | None
+    rules: "dict[str, Rule]", events: "list[Observation]", change: dt.datetime | None, every: int | None
 ) -> Made:
-    return {name: replay(rule, events, change=change, every=every) for name, rule in candidates.items()}
+    from golive.regression.backtest import backtest
+
+    return {name: backtest(rule, events, change=change, every=every) for name, rule in rules.items()}
 
 
-def _of_store(
-    database_url: str | None,
-    named: Stream | None,
-    between: tuple[Any, Any],
-    presets: "dict[str, Rule] | None",
-) -> Streams:
-    """Return the events of the streams, and where no rule was given the stored policy as a candidate."""
+def _policies(database_url: str | None) -> "dict[Stream, RegressionPolicyView]":
     from golive import regression
-    from golive.regression.backtest import stored
 
     with reading(database_url) as connection:
-        policies = {(policy.domain, policy.metric): policy for policy in regression.policies(connection)}
-    streams: Streams = {}
-    for stream in [named] if named else sorted(policies):
-        own = None
-        if presets is not None and stream in policies:
-            own = {"the stored policy": policies[stream].rule(), **presets}
-        since, until = between
-        events = stored(store_url(database_url), *stream, since=since, until=until)
-        if events or named:
-            streams[stream] = (events, own)
-    return streams
+        return {(policy.domain, policy.metric): policy for policy in regression.policies(connection)}
+
+
+def _of_store(database_url: str | None, wanted: list[Stream], between: Between) -> Streams:
+    from golive.regression.backtest import stored
+
+    url, (since, until) = store_url(database_url), between
+    return {stream: stored(url, *stream, since=since, until=until) for stream in wanted}
 
 
 def _of_log(
@@ -137,7 +145,7 @@ def _of_log(
     mapping: list[str] | None,
     constants: list[str] | None,
     named: Stream | None,
-    between: tuple[Any, Any],
+    between: Between,
 ) -> Streams:
     from golive.eventlog import BadLine
     from golive.tripwire import Observation
@@ -151,11 +159,7 @@ def _of_log(
         at = dt.datetime.fromtimestamp(line.created_ns // 1000 / 1e6, dt.UTC)
         if named in (None, stream) and (since is None or at > since) and (until is None or at < until):
             found[stream].append(Observation(line.id, at, line.success, line.value, line.trace_id))
-    return {
-        stream: (events, None)
-        for stream, events in sorted(found.items())
-        if named or len(events) >= LEAST_EVENTS
-    }
+    return dict(sorted(found.items()))
 
 
 def _rule(text: str) -> "Rule":
@@ -180,16 +184,6 @@ def _rule(text: str) -> "Rule":
         return Rule(**values)
     except InvalidArgument as error:
         fail(f"--rule: {error}")
-
-
-def _moment(option: str, text: str | None) -> dt.datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"{option}: expected a time, as 2026-11-23T09:00:00Z, got {text!r}")
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _as_json(stream: Stream, made: Made) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def group() -> None:
 
 @app.command()
 def upgrade(database_url: DatabaseUrl = None) -> None:
-    """Make golive's tables, or bring them up to date; tables of the seed are adopted with every row.
+    """Make golive's tables, or bring them up to date; those that are there are kept, with every row.
 
     A policy table that has lost all its rows gets its seed rows again.
 

@@ -1,6 +1,5 @@
 """`golive serve`: the HTTP service, which refuses to start unsafe."""
 
-import ipaddress
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -35,12 +34,13 @@ def serve(
 
     from golive import database, settings
     from golive.api.connections import PromptConnection
+    from golive.api.hardening import is_loopback
 
     with telling_errors():
         url = store_url(database_url)
         if url.get_backend_name() == "sqlite":
             database.upgrade(url)
-        loopback = _is_loopback(host) and not settings.gate_from_environment().in_production
+        loopback = is_loopback(host) and not settings.gate_from_environment().in_production
         _require_credentials(url, loopback)
         _check_issuer()
     if port:
@@ -72,13 +72,6 @@ def _check_issuer() -> None:
     service = settings.service_from_environment()
     if service.oidc_issuer is not None and service.oidc_audience is not None:
         Issuer(service.oidc_issuer, service.oidc_audience)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _require_credentials(url: "URL", loopback: bool) -> None:

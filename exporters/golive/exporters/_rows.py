@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, CursorResult, text
 
 from golive.events import KpiEvent
+from golive.instants import microseconds
 
 
 class Row(NamedTuple):
@@ -48,11 +49,10 @@ def event_of(row: Row) -> KpiEvent:
     """Return the event of a row; whether its trace was sampled is not known any more."""
     values = row._asdict()
     created = dt.datetime.fromisoformat(values.pop("created_at"))
-    microseconds = (created - _EPOCH) // dt.timedelta(microseconds=1)
-    return KpiEvent(**values | {"emitter": row.emitter or 0}, sampled=False, created_ns=microseconds * 1000)
+    created_ns = microseconds(created) * 1000
+    return KpiEvent(**values | {"emitter": row.emitter or 0}, sampled=False, created_ns=created_ns)
 
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _UTC = "+00"
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _COLUMNS = ", ".join(Row._fields)
@@ -78,12 +78,18 @@ class SqliteRows:
             self._execute(connection, chunk, "")
         return len(everything)
 
-    def insert_free(self, connection: Connection, rows: Sequence[Row]) -> int:
-        """Insert those whose id is free, by one statement (for each 2,500 rows); return how many."""
+    def insert_free(self, connection: Connection, rows: Sequence[Row]) -> tuple[int, int]:
+        """Insert those whose id is free, by one statement (for each 2,500 rows).
+
+        Returns how many, and 0: SQLite's transactions have no numbers.
+        """
         ending = " ON CONFLICT (id) DO NOTHING"
-        return sum(
-            self._execute(connection, chunk, ending).rowcount for chunk in _chunks(rows, self._MAX_ROWS)
-        )
+        chunks = _chunks(rows, self._MAX_ROWS)
+        return sum(self._execute(connection, chunk, ending).rowcount for chunk in chunks), 0
+
+    def are_open(self, connection: Connection, transactions: Iterable[int]) -> bool:
+        """Return False: no transaction outlives its process."""
+        return False
 
     def select(self, connection: Connection, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows that have these ids."""
@@ -113,6 +119,12 @@ class PostgresRows:
         schema: The schema the table is in, for a business connection may have another search path.
     """
 
+    # Of a number not given yet `txid_status` makes an error.
+    _OPEN = text(
+        "SELECT bool_or(CASE WHEN number < txid_current() THEN txid_status(number) = 'in progress' END) "
+        "FROM unnest(CAST(CAST(:numbers AS text) AS bigint[])) AS asked (number)"
+    )
+
     def __init__(self, schema: str) -> None:
         table = f'"{schema.replace(chr(34), 2 * chr(34))}".kpi_event'
         self._copy = f"COPY {table} ({_COLUMNS}) FROM STDIN"
@@ -123,7 +135,7 @@ class PostgresRows:
             "domain text, metric text, success boolean, value double precision, actor text, "
             "correlation_id text, detail text, "
             "trace_id text, span_id text, duration_ms double precision, created_at timestamptz) "
-            "ON CONFLICT (id) DO NOTHING"
+            "ON CONFLICT (id) DO NOTHING RETURNING txid_current()"
         )
         # A join, for `id = ANY(array)` reads the whole table until it has been analysed.
         self._select = text(
@@ -145,11 +157,18 @@ class PostgresRows:
         finally:
             cursor.close()
 
-    def insert_free(self, connection: Connection, rows: Sequence[Row]) -> int:
-        """Insert those whose id is free, by one statement; return how many."""
+    def insert_free(self, connection: Connection, rows: Sequence[Row]) -> tuple[int, int]:
+        """Insert those whose id is free, by one statement; return how many, and the transaction's number."""
         values = _encode([row._asdict() for row in rows])
-        result: CursorResult[Any] = connection.execute(self._insert, {"rows": values})
-        return result.rowcount
+        numbers: Sequence[int] = connection.scalars(self._insert, {"rows": values}).all()
+        return len(numbers), numbers[0] if numbers else 0
+
+    def are_open(self, connection: Connection, transactions: Iterable[int]) -> bool:
+        """Return whether one of the transactions with these numbers may yet commit.
+
+        The server the URL leads to now may never have heard of it: a replica that took over without it.
+        """
+        return bool(connection.scalar(self._OPEN, {"numbers": "{" + ",".join(map(str, transactions)) + "}"}))
 
     def select(self, connection: Connection, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows that have these ids."""

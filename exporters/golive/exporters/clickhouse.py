@@ -15,7 +15,7 @@ nothing: their events differ, and both stay, under that id (E5).
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -110,14 +110,16 @@ class ClickHouseLogRecordExporter(LogRecordExporter):
         )
         return self._insert(missing)
 
-    def insert(self, connection: Connection, events: Sequence[KpiEvent]) -> bool:
+    def insert(
+        self, connection: Connection, events: Sequence[KpiEvent], note: Callable[[int], object] | None = None
+    ) -> bool:
         """Return False: no transaction of a business takes part in this store."""
         return False
 
     def committed(self, events: Sequence[KpiEvent]) -> None:
         """Do nothing: `insert` takes none."""
 
-    def find(self, ids: Sequence[int]) -> list[KpiEvent]:
+    def find(self, ids: Sequence[int], transactions: Collection[int] = ()) -> list[KpiEvent]:
         """Return those of the events with these ids that are in the store.
 
         Raises:

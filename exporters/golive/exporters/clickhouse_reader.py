@@ -18,8 +18,9 @@ from golive.errors import SchemaError
 from golive.events import outcome_of
 from golive.exporters import clickhouse_schema
 from golive.exporters._clickhouse import connect, is_embedded, told
+from golive.instants import microseconds
 from golive.reader import Cursor, Event, EventFilter, MetricSummary, TimelineEntry, timeline_of
-from golive.series import EPOCH, Series, series_of, step_seconds
+from golive.series import Series, series_of, step_seconds
 from golive.tripwire import RATE, VALUE, Observation, carries
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ClickHouseReader:
             conditions.append(
                 "(created_at, id) < (fromUnixTimestamp64Micro({after_us:Int64}, 'UTC'), {after_id:Int64})"
             )
-            given |= {"after_us": _microseconds(after.created_at), "after_id": after.id}
+            given |= {"after_us": microseconds(after.created_at), "after_id": after.id}
         if wanted.correlation_id is not None:
             return self._page("kpi_event_by_correlation", conditions, given, limit)
         if wanted.domain is not None and wanted.metric is not None:
@@ -152,7 +153,7 @@ class ClickHouseReader:
         conditions, given = _narrowed(EventFilter(domain=domain, metric=metric, until=until))
         if since is not None:
             conditions.append(_at(">", "since"))
-            given["since"] = _microseconds(since)
+            given["since"] = microseconds(since)
         if kind is not None and among is None:
             conditions.append(_CARRYING[kind])
         most = among or limit
@@ -210,13 +211,13 @@ class ClickHouseReader:
         span = self._span()
         if span is None:
             return
-        first, end = _microseconds(span[0]), _microseconds(span[1]) + 1
+        first, end = microseconds(span[0]), microseconds(span[1]) + 1
         if wanted.since is not None:
-            first = max(first, _microseconds(wanted.since))
+            first = max(first, microseconds(wanted.since))
         if wanted.until is not None:
-            end = min(end, _microseconds(wanted.until))
+            end = min(end, microseconds(wanted.until))
         if after is not None:
-            end = min(end, _microseconds(after.created_at) + 1)
+            end = min(end, microseconds(after.created_at) + 1)
         width = first_look // _MICROSECOND
         while end > first:
             begin = max(first, end - width)
@@ -248,7 +249,7 @@ def _narrowed(wanted: EventFilter) -> tuple[list[str], dict[str, Any]]:
     for name, moment, comparison in (("since", wanted.since, ">="), ("until", wanted.until, "<")):
         if moment is not None:
             conditions.append(_at(comparison, name))
-            given[name] = _microseconds(moment)
+            given[name] = microseconds(moment)
     return conditions, given
 
 
@@ -258,10 +259,6 @@ def _where(conditions: list[str]) -> str:
 
 def _at(comparison: str, name: str) -> str:
     return f"created_at {comparison} fromUnixTimestamp64Micro({{{name}:Int64}}, 'UTC')"
-
-
-def _microseconds(moment: dt.datetime) -> int:
-    return (moment - EPOCH) // _MICROSECOND
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -9,7 +9,7 @@ Not OpenTelemetry's Prometheus exporter, which shows one process's numbers, and 
 of true events anyway, and this reads it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Final
 
@@ -38,16 +38,12 @@ _BOUNDS: Final = [*map(floatToGoString, DURATION_BUCKETS_S), "+Inf"]
 class KpiCollector(Collector):
     """Shows KPI events, their values and durations, and what the pipeline does with them.
 
-    Args:
-        read: Returns the account; of the host and the store this process records to by default.
+    Of all processes of the host, for the store this one records to.
     """
-
-    def __init__(self, read: Callable[[], HostAccount] = pipeline.host_account) -> None:
-        self._read = read
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics; called by the registry at each scrape. Reads files, never the store."""
-        host = self._read()
+        host = pipeline.host_account()
         yield _events(host)
         yield from _values(host)
         yield _durations(host)

@@ -1,4 +1,4 @@
-"""The levers as Prometheus gauges: the books of the risk guard, and the domains of the charter."""
+"""The levers as Prometheus gauges: the books of the risk guard, the domains of the charter, the tripwires."""
 
 from collections.abc import Iterable, Sequence
 

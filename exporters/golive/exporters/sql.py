@@ -14,7 +14,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, text
@@ -27,6 +27,7 @@ from golive.exporters._records import Complaints, after_events, events_of, log_r
 from golive.exporters._rows import PostgresRows, Row, SqliteRows, event_of, row_of
 from golive.ids import next_probe
 from golive.otel_logs import LogRecordExporter, LogRecordExportResult, ReadableLogRecord
+from golive.stores import StillOpen
 
 if TYPE_CHECKING:
     from psycopg.errors import Diagnostic
@@ -95,12 +96,15 @@ class SqlLogRecordExporter(LogRecordExporter):
         """
         return self._write(lambda: map(row_of, events))
 
-    def insert(self, connection: Connection, events: Sequence[KpiEvent]) -> bool:
+    def insert(
+        self, connection: Connection, events: Sequence[KpiEvent], note: Callable[[int], object] | None = None
+    ) -> bool:
         """Insert in the open transaction of a business connection to this database, by one statement.
 
-        Returns False, with the transaction intact, where that is not possible: the schema is not there, the
-        transaction is read-only, SQLite refuses, or a trigger keeps a row out. Then all of them are to be
-        exported after the commit: those that are there all the same are known again.
+        Calls `note` with PostgreSQL's number of the transaction; SQLite has none. Returns False, with the
+        transaction intact, where that is not possible: the schema is not there, the transaction is read-only,
+        SQLite refuses, or a trigger keeps a row out. Then all of them are to be exported after the commit:
+        those that are there all the same are known again.
 
         Raises:
             sqlalchemy.exc.DBAPIError: The transaction is lost: PostgreSQL refused, which aborts it, or SQLite
@@ -124,7 +128,10 @@ class SqlLogRecordExporter(LogRecordExporter):
         rows = [row_of(event) for event in events]
         try:
             for _ in range(_MAX_PROBES):
-                if statements.insert_free(connection, rows) == len(rows):
+                inserted, number = statements.insert_free(connection, rows)
+                if number and note is not None:
+                    note(number)
+                if inserted == len(rows):
                     return True
                 there = statements.select(connection, [row.id for row in rows])
                 if any(row.id not in there for row in rows):
@@ -144,14 +151,20 @@ class SqlLogRecordExporter(LogRecordExporter):
         if self._tripwires is not None:
             self._tripwires.saw((event.domain, event.metric) for event in events)
 
-    def find(self, ids: Sequence[int]) -> list[KpiEvent]:
+    def find(self, ids: Sequence[int], transactions: Collection[int] = ()) -> list[KpiEvent]:
         """Return those of the events with these ids that are in the store.
 
         Raises:
+            StillOpen: One of the transactions, by the numbers `insert` noted, may yet commit.
             SchemaError: The database has no golive tables, or old ones.
             sqlalchemy.exc.DBAPIError: The database cannot be read.
         """
         statements = self._statements()
+        if transactions:
+            # In a transaction of its own: under a stricter isolation the next one would see no later commit.
+            with self._engine.connect() as connection:
+                if statements.are_open(connection, transactions):
+                    raise StillOpen(f"a transaction that wrote KPI events is still open: {transactions}")
         with self._engine.connect() as connection:
             return [event_of(row) for row in statements.select(connection, ids).values()]
 

@@ -10,6 +10,7 @@ from sqlalchemy import URL
 
 from golive import governance, regression
 from golive.errors import GoliveError
+from golive.exporters._records import one_line
 
 __all__ = ["AfterEvents"]
 
@@ -108,6 +109,4 @@ class AfterEvents:
     def _complain(self, error: Exception) -> None:
         if time.monotonic() >= self._complaint_due:
             self._complaint_due = time.monotonic() + COMPLAIN_EVERY_S
-            cause = getattr(error, "orig", None) or error
-            text = " ".join(f"{type(cause).__name__}: {cause}".split())[:500]
-            _log.error("a tripwire could not be evaluated: %s", text)
+            _log.error("a tripwire could not be evaluated: %s", one_line(error))

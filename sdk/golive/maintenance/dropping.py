@@ -5,8 +5,19 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-from golive.maintenance.growing import columns_of, own
-from golive.maintenance.partitions import GONE, KEPT, TABLE, Layout, Partition, execute, layout, locked
+from golive.instants import EPOCH
+from golive.maintenance.partitions import (
+    GONE,
+    KEPT,
+    TABLE,
+    Layout,
+    Partition,
+    columns_of,
+    execute,
+    layout,
+    locked,
+    own,
+)
 from golive.maintenance.retention import Retention, first_id
 
 _NEXT = "kpi_event_kept_next"
@@ -65,7 +76,7 @@ def drop_months(engine: Engine, retention: Retention, *, dry_run: bool = False) 
 
 def _old(found: Layout, retention: Retention) -> list[Partition]:
     """Return the partitions that end before everything that stays; the one with what is kept leads them."""
-    end = first_id(max(retention.before - _SLACK, dt.datetime(1970, 1, 1, tzinfo=dt.UTC)))
+    end = first_id(max(retention.before - _SLACK, EPOCH))
     return [
         partition
         for partition in found.partitions or ()
@@ -93,7 +104,7 @@ def _copy(
     since = "" if floor is None else "AND (created_at, id) >= (%(created_at)s, %(id)s) "
     values = {"domain": stream[0], "metric": stream[1]} | ({} if floor is None else floor._asdict())
     into, names = found.sql(_NEXT).replace("%", "%%"), columns.replace("%", "%%")
-    execute(connection, "SET LOCAL enable_sort = off")  # see `golive.regression.events.read`
+    execute(connection, "SET LOCAL enable_sort = off")  # see `SqlReader`
     connection.exec_driver_sql(
         f"INSERT INTO {into} ({names}) SELECT {names} FROM {found.sql(TABLE).replace('%', '%%')} "
         f"WHERE domain = %(domain)s AND metric = %(metric)s AND id < {upper} {since}"

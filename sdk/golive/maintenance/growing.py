@@ -15,11 +15,13 @@ from golive.maintenance.partitions import (
     Layout,
     Partition,
     bound,
+    columns_of,
     execute,
     layout,
     locked,
     month,
     name_before,
+    own,
 )
 from golive.maintenance.retention import first_id
 from golive.maintenance.standing_in import check_can_stand_in, stand_in
@@ -146,31 +148,6 @@ def _cut(connection: Connection, end: dt.datetime, last: int) -> None:
         f"ALTER TABLE {closed} DROP CONSTRAINT IF EXISTS {CLOSING_CONSTRAINT}",
     )
     own(connection, found, OPEN)
-
-
-def columns_of(connection: Connection, found: Layout) -> list[str]:
-    """Return the names of the table's columns, quoted; an adopted one may have more than golive's."""
-    columns = connection.scalars(
-        text(
-            "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = to_regclass(:table) "
-            "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"
-        ),
-        {"table": found.sql(TABLE)},
-    )
-    return list(columns)
-
-
-def own(connection: Connection, found: Layout, name: str) -> None:
-    """Give a table that was just made to whom `kpi_event` belongs."""
-    owner = connection.scalar(
-        text(
-            "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(:table) "
-            "AND pg_get_userbyid(relowner) <> current_user"
-        ),
-        {"table": found.sql(TABLE)},
-    )
-    if owner is not None:
-        execute(connection, f"ALTER TABLE {found.sql(name)} OWNER TO {owner}")
 
 
 def _forget_unfinished(engine: Engine) -> None:

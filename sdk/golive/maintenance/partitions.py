@@ -85,6 +85,31 @@ def layout(connection: Connection) -> Layout:
     return Layout(found.nspname, partitions)
 
 
+def columns_of(connection: Connection, found: Layout) -> list[str]:
+    """Return the names of the table's columns, quoted; an adopted one may have more than golive's."""
+    columns = connection.scalars(
+        text(
+            "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = to_regclass(:table) "
+            "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"
+        ),
+        {"table": found.sql(TABLE)},
+    )
+    return list(columns)
+
+
+def own(connection: Connection, found: Layout, name: str) -> None:
+    """Give a table that was just made to whom `kpi_event` belongs."""
+    owner = connection.scalar(
+        text(
+            "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = to_regclass(:table) "
+            "AND pg_get_userbyid(relowner) <> current_user"
+        ),
+        {"table": found.sql(TABLE)},
+    )
+    if owner is not None:
+        execute(connection, f"ALTER TABLE {found.sql(name)} OWNER TO {owner}")
+
+
 def month(moment: dt.datetime, later: int = 0) -> dt.datetime:
     """Return the first instant of a moment's month, or of so many months later."""
     years, index = divmod(moment.month - 1 + later, 12)

@@ -7,13 +7,13 @@ from sqlalchemy import Connection, select
 
 from golive.errors import InvalidArgument
 from golive.ids import id_at
+from golive.instants import EPOCH, microseconds
 from golive.models import KpiEventRow, RegressionPolicy
 from golive.regression import events
 from golive.regression.judging import AHEAD_S
 from golive.tripwire.calibration import LARGEST_BASELINE, LARGEST_WINDOW
 
 DAYS_MAX: Final = 36_525
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 Stream = tuple[str, str]
 """A domain and a metric."""
@@ -59,12 +59,12 @@ def cutoff(days: int, now: dt.datetime) -> dt.datetime:
     """
     if not 1 <= days <= DAYS_MAX:
         raise InvalidArgument("retention_days", f"1 to {DAYS_MAX} days", str(days)[:60])
-    return max(now - dt.timedelta(days=days), _EPOCH)
+    return max(now - dt.timedelta(days=days), EPOCH)
 
 
 def first_id(moment: dt.datetime) -> int:
     """Return the smallest id that golive gives from a moment on."""
-    return id_at((moment - _EPOCH) // dt.timedelta(milliseconds=1), 0)
+    return id_at(microseconds(moment) // 1000, 0)
 
 
 def retention(connection: Connection, days: int, now: dt.datetime) -> Retention:

@@ -2,12 +2,15 @@
 
 import datetime as dt
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from sqlalchemy import BigInteger, Double, Index, String, Text, UniqueConstraint, false, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from golive.models.base import Base, Id, Json, Money, Now, UtcDateTime
+
+GLOBAL: Final = "GLOBAL"
+"""The engine whose policy and ledger are those of all engines together."""
 
 Amount = Annotated[Decimal, mapped_column(Money, default=0, server_default=text("0"))]
 Cap = Annotated[Decimal | None, mapped_column(Money)]

@@ -96,7 +96,7 @@ def _throttle(connection: Connection, policy: RegressionPolicyView, step: int, r
         held = next((each.throttled_from for each in _holders(connection, engine, found.version)), None)
         return Done(f"{engine} was disabled already", held)
     made = RISK_POLICIES.put(
-        connection, [engine], values, actor=ACTOR, reason=reason, version=None, action="throttle"
+        connection, [engine], values, actor=ACTOR, reason=reason, version=None, action="throttle", stops=True
     )
     to = f"{made.throttle:g}" if made.enabled else "nothing: its risk policy is disabled"
     return Done(f"{engine} was throttled from {found.throttle:g} to {to}", _kept(connection, found, made))

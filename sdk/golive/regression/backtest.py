@@ -18,7 +18,9 @@ from typing import Any, Final, NamedTuple
 from golive import readers
 from golive.errors import InvalidArgument
 from golive.regression.judging import probation_events
+from golive.regression.policy import RegressionPolicyView
 from golive.tripwire import (
+    MODES,
     RATE,
     TRIGGERED,
     Finding,
@@ -34,7 +36,7 @@ from golive.tripwire import (
 from golive.tripwire.modes import events_for_a_verdict
 from golive.tripwire.observations import in_order
 
-__all__ = ["EVENTS_MAX", "Backtest", "Trip", "backtest", "stored"]
+__all__ = ["EVENTS_MAX", "Backtest", "Trip", "backtest", "default_rules", "stored"]
 
 EVENTS_MAX: Final = 1_000_000
 """How many stored events are replayed at most: the newest."""
@@ -103,6 +105,16 @@ class Backtest(NamedTuple):
                 for trip in self.trips
             ],
         }
+
+
+def default_rules(policy: RegressionPolicyView | None) -> dict[str, Rule]:
+    """Return the candidates nobody has to name: the stored policy, if any, and each mode as it comes.
+
+    Raises:
+        InvalidArgument: The policy has a figure that cannot be.
+    """
+    own = {} if policy is None else {"the stored policy": policy.rule()}
+    return {**own, **{mode: Rule(mode=mode) for mode in MODES}}
 
 
 def stored(

@@ -181,6 +181,7 @@ def _trip(
             "done": done.text,
         },
         reason=reason,
+        stops=True,
     )
     after = state_of(connection, policy.domain, policy.metric)
     return Evaluation(policy, after, finding, tripped=True, acts=(done.text,))

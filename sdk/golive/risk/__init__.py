@@ -12,10 +12,11 @@ engine, a URL or None it is committed when the call returns. `docs/risk.md` has 
 """
 
 from golive.errors import IdempotencyConflict, NotReserved, ReservationClosed, RiskDenied
+from golive.models.risk import GLOBAL
 from golive.risk.decisions import Decision, decisions
 from golive.risk.guard import risk_refund, risk_release, risk_reserve_or_raise, risk_settle
 from golive.risk.ledger import Book, Ledger, books
-from golive.risk.policy import GLOBAL, Limits, RiskPolicyView, policies, upsert_policy
+from golive.risk.policy import Limits, RiskPolicyView, policies, upsert_policy
 from golive.risk.reservations import Reservation, open_reservations
 
 __all__ = [

@@ -11,10 +11,11 @@ from golive.correlation import current_trace_id
 from golive.errors import IdempotencyConflict, InvalidArgument, NotReserved, ReservationClosed, RiskDenied
 from golive.events import check_correlation_id
 from golive.joining import Work, apart, joined
+from golive.models.risk import GLOBAL
 from golive.risk import ledger, reservations, statements
 from golive.risk.decision import POLICY_MISSING, Refusal, refusal
 from golive.risk.money import NO_CAP, check_amount
-from golive.risk.policy import ACTIONS_MAX, GLOBAL, Limits, check_engine
+from golive.risk.policy import ACTIONS_MAX, Limits, check_engine
 from golive.risk.reservations import DEFAULT_EXPIRY_S, Found, Request, Reservation
 
 _ATTEMPTS: Final = 1000
@@ -196,14 +197,9 @@ class _Denied(NamedTuple):
     at: dt.datetime
 
 
-def _own_time() -> dt.datetime | None:
-    """Return what time to decide and book by; None for the database's."""
-    return None
-
-
 def _reserve(work: Work, request: Request) -> Reservation | _Denied:
     for _ in range(_ATTEMPTS):
-        reading = ledger.read(work, request.engine, _own_time())
+        reading = ledger.read(work, request.engine)
         now = reading.now
         if reading.due:
             ledger.expire(work, now)
@@ -218,6 +214,8 @@ def _reserve(work: Work, request: Request) -> Reservation | _Denied:
         if not reading.begun:
             ledger.begin_day(work, [GLOBAL, request.engine], reading.day, now)
             continue
+        if not ledger.lock(work):
+            continue
         reservation = _new(request, reading.day, now)
         limits = [book.policy.limits() for book in reading.books if book.policy is not None]
         try:
@@ -231,7 +229,7 @@ def _reserve(work: Work, request: Request) -> Reservation | _Denied:
 def _close(work: Work, found: Found, action: statements.Closing, more: dict[str, Any]) -> bool:
     """Book what becomes of a reservation; return False if something else did, or a day began, meanwhile."""
     made = found.reservation
-    parameters = _parameters(made, _own_time() or found.now, more) | {"status_before": made.status}
+    parameters = _parameters(made, found.now, more) | {"status_before": made.status}
     if action != "REFUND":
         parameters["open_amount"] = made.amount if made.status == "open" else Decimal(0)
     return work.all_or_none(statements.closing(action, found.global_today, found.own_today), parameters)

@@ -29,7 +29,8 @@ from sqlalchemy import (
 from golive.joining import Work
 from golive.models import RiskEvent, RiskLedgerDay, RiskPolicy, RiskReservation
 from golive.models.base import EXACT, UtcDateTime, utc_now
-from golive.risk.policy import GLOBAL, POLICIES, Limits, RiskPolicyView
+from golive.models.risk import GLOBAL
+from golive.risk.policy import POLICIES, Limits, RiskPolicyView
 
 _EXPIRED_AT_ONCE: Final = 500
 _ZERO: Final = Decimal("0.00")
@@ -123,7 +124,7 @@ _DUE_BY_ENGINE: Final = (
 )
 
 
-def read(work: Work, engine: str, now: dt.datetime | None) -> Reading:
+def read(work: Work, engine: str, now: dt.datetime | None = None) -> Reading:
     """Return what a decision about `engine` needs to know.
 
     Args:
@@ -183,6 +184,21 @@ def begin_day(work: Work, engines: Sequence[str], day: dt.date, now: dt.datetime
             )
             if begun.rowcount < 1:
                 raise _Overtaken
+
+
+def lock(work: Work) -> bool:
+    """Have the ledgers for the rest of the caller's transaction; return whether nobody else had them.
+
+    Where somebody had, who waited knows what was true before: a policy may have been tightened meanwhile. In
+    a transaction of golive's own, which waits no longer than its deadline, and on SQLite nothing is done.
+    """
+    if work.own or work.connection.dialect.name == "sqlite":
+        return True
+    current = select(_ledger.id).where(_ledger.engine == GLOBAL, _ledger.is_current)
+    if work.connection.scalar(current.with_for_update(key_share=True, skip_locked=True)) is not None:
+        return True
+    work.connection.scalar(current.with_for_update(key_share=True))
+    return False
 
 
 def expire(work: Work, now: dt.datetime) -> None:

@@ -12,11 +12,10 @@ from golive import governance
 from golive.errors import InvalidArgument
 from golive.models import RiskPolicy
 from golive.models.base import EXACT
+from golive.models.risk import GLOBAL
 from golive.policies import PolicyTable
 from golive.risk.money import CENT, check_amount
 
-GLOBAL: Final = "GLOBAL"
-"""The policy that holds for all engines together."""
 ENGINE_MAX: Final = 32
 ACTIONS_MAX: Final = 2**31 - 1
 _UTC: Final = "UTC"

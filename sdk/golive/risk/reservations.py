@@ -15,8 +15,9 @@ from golive.events import check_correlation_id
 from golive.joining import Work
 from golive.models import RiskLedgerDay, RiskReservation
 from golive.models.base import UtcDateTime, utc_now
+from golive.models.risk import GLOBAL
 from golive.risk.money import check_amount
-from golive.risk.policy import GLOBAL, check_engine
+from golive.risk.policy import check_engine
 
 DEFAULT_EXPIRY_S: Final = 3600.0
 EXPIRY_MAX_S: Final = 366 * 86400.0

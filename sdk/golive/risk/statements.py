@@ -8,9 +8,11 @@ begun, or that something else became of the reservation.
 from functools import cache
 from typing import Final, Literal
 
+from golive.models.risk import GLOBAL
+
 Closing = Literal["SETTLE", "RELEASE", "REFUND"]
 
-_GLOBAL: Final = "'GLOBAL'"
+_GLOBAL: Final = f"'{GLOBAL}'"
 _OWN: Final = ":engine"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from golive import go_live, governance, regression
+from golive import go_live, governance, regression, runbook
 from golive.api import page
 from tests.support.proxy import Mode, proxied
 from tests.support.service import audited, bearer, serving, upgraded, wait_until
@@ -98,6 +98,26 @@ def test_go_live_is_refused_with_the_blockers_and_enabled_without(
     assert client.post("/go-live/enable", data=given).status_code == 303
     assert go_live.read(production).allows_production
     assert client.post("/go-live/disable", data=given | {"version": "2"}).status_code == 303
+    assert not go_live.read(production).go_live_enabled
+
+
+def test_a_switch_engaged_while_go_live_is_being_enabled_is_shown_as_the_blocker(
+    client: httpx.Client, production: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engaged_after_it_was_read(db: object) -> runbook.Runbook:
+        found = build_runbook(db)
+        go_live.engage_kill_switch(db, actor="other", reason="offers doubled")
+        return found
+
+    build_runbook = runbook.build_runbook
+    monkeypatch.setattr(runbook, "build_runbook", engaged_after_it_was_read)
+    sign_in(client, production, "read", "operate")
+    refused = client.post("/go-live/enable", data={"csrf": csrf_of(client), "reason": "week 1"})
+    assert refused.status_code == 409
+    shown = text_of(refused)
+    assert "kill_switch_clear" in shown
+    assert "by other: offers doubled" in shown
+    assert "To do" in shown
     assert not go_live.read(production).go_live_enabled
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import environment as environment
-from tests.support.service import free_port
+from tests.support.ports import free_port
 
 FOLDER = Path(__file__).parent
 NODE = shutil.which("node") or "node"

@@ -28,17 +28,17 @@ from typing import Any
 
 # Imported before the forks, or every child would.
 import httpx
-import psycopg  # noqa: F401
+import psycopg
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import golive._pipeline
 import golive.exporters.sql  # noqa: F401
-from golive import database, go_live, governance, pipeline
+from golive import database, go_live, governance, pipeline, regression
 from golive.api.otlp.bodies import JSON, PROTOBUF
-from golive.errors import ProductionRefused, SpoolFull
-from golive.kpi import kpi_fail, kpi_success, kpi_timed_step, kpi_value
+from golive.errors import NotTripped, ProductionRefused, SpoolFull
+from golive.kpi import kpi_fail, kpi_success, kpi_value
 from golive.production import require_production
 from golive.risk import (
     GLOBAL,
@@ -51,10 +51,12 @@ from golive.risk import (
 )
 from tests.support import skew
 from tests.support.otlp import encoded, post, record
+from tests.support.programs.emitting import emit_one
 
 RESERVED_FOR_S = 15.0
 NOTES_MAX_BYTES = 3000
 ENGAGE = "kill_switch.engage"
+TURN_S = 30.0
 BATCHES = "/api/governance/regression/kpi"
 
 
@@ -87,19 +89,8 @@ def emit(life: Life) -> None:
     """Record events of every kind; a full spool is said, and the event is not there."""
     for number in itertools.count():
         correlation_id = f"{life.name}/{number}"
-        event_id: int | None = None
         with suppress(SpoolFull):
-            match number % 4:
-                case 0:
-                    event_id = kpi_success(None, "EMIT", "success", correlation_id=correlation_id)
-                case 1:
-                    event_id = kpi_fail(None, "EMIT", "failure", correlation_id=correlation_id)
-                case 2:
-                    event_id = kpi_value(None, "EMIT", "value", number, correlation_id=correlation_id)
-                case _:
-                    with kpi_timed_step(None, "EMIT", "step", correlation_id=correlation_id):
-                        pass
-            life.note("event", correlation_id, event_id)
+            life.note("event", correlation_id, emit_one("EMIT", number, correlation_id))
         if life.random.random() > 0.02:  # else a burst
             time.sleep(life.random.uniform(0.0, 0.02))
 
@@ -149,7 +140,8 @@ def book(life: Life) -> None:
             made = reserve()
         except RiskDenied:
             continue
-        except SQLAlchemyError:
+        except SQLAlchemyError as error:
+            unless_a_cap_is_exceeded(error)
             # Production was asked for what may be booked already: the same key books it once.
             made, begun = again(reserve), -1.0
             if made is None:
@@ -175,8 +167,15 @@ def again(call: Callable[[], Any]) -> Any:
             return call()
         except RiskDenied:
             return None
-        except SQLAlchemyError:
+        except SQLAlchemyError as error:
+            unless_a_cap_is_exceeded(error)
             time.sleep(0.1)
+
+
+def unless_a_cap_is_exceeded(error: SQLAlchemyError) -> None:
+    """Raise the error again if it is the database's that golive has exceeded a cap, and no outage."""
+    if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.errors.RaiseException):
+        raise error
 
 
 def send(life: Life) -> None:
@@ -245,6 +244,32 @@ def act(life: Life, action: str, number: object, call: Callable[..., Any]) -> bo
     return False
 
 
+def fall(life: Life) -> None:
+    """Do well and badly by turns, and re-arm the tripwires that act on it, some of them while it is bad."""
+    look_at = 0.0
+    for number in itertools.count():
+        well = time.monotonic() % TURN_S > TURN_S / 3
+        for metric in ("engine", "switch"):
+            emitted = kpi_success if life.random.random() < (0.95 if well else 0.05) else kpi_fail
+            with suppress(SpoolFull):
+                emitted(None, "FALL", metric, correlation_id=f"{life.name}/{number}")
+        time.sleep(0.02)
+        if time.monotonic() > look_at:
+            look_at = time.monotonic() + life.random.uniform(0.5, 3.0)
+            with suppress(SQLAlchemyError, NotTripped):
+                rearm_what_fell(life)
+
+
+def rearm_what_fell(life: Life) -> None:
+    with governance.reading(life.url) as connection:
+        fallen = [each for each in regression.states(connection) if each.triggered and each.domain == "FALL"]
+    for state in fallen:
+        throttled = state.metric == "engine"
+        regression.rearm(
+            life.url, "FALL", state.metric, actor=life.name, reason="again", restore_throttle=throttled
+        )
+
+
 def raise_a_cap(url: str, actor: str, reason: str) -> None:
     with governance.reading(url) as connection:
         found = {policy.engine: policy for policy in policies(connection)}
@@ -263,9 +288,9 @@ def raise_a_cap(url: str, actor: str, reason: str) -> None:
         )
 
 
-ROLES = {"emit": emit, "deal": deal, "book": book, "send": send, "operate": operate}
-OUT_OF_TIME = ("send",)
-"""Whose clock is right: a service refuses what comes from the future."""
+ROLES = {"emit": emit, "deal": deal, "book": book, "send": send, "operate": operate, "fall": fall}
+IN_TIME = ("send", "fall")
+"""Whose clock is right: a service refuses what comes from the future, and a fall is one in the order of time."""
 
 
 class Fleet:
@@ -298,7 +323,7 @@ class Fleet:
             (self.folder / "living" / str(child)).write_text(role)
             return
         try:
-            if role not in OUT_OF_TIME:
+            if role not in IN_TIME:
                 skew.install(self.folder / "clock")
             ROLES[role](Life(self.folder, role, number, self.seed, self.url))
         except BaseException:

@@ -1,6 +1,6 @@
 """Emits in a process and in its children, in the way it is told, and prints what was acknowledged.
 
-forking.py WAY COUNT     WAY: fork, forkserver, spawn, pool, _exit, threads, counters
+forking.py WAY COUNT     WAY: fork, forkserver, spawn, pool, _exit, threads, counters, held
 """
 
 import multiprocessing
@@ -9,7 +9,10 @@ import sys
 import threading
 from typing import Any
 
-from golive import pipeline
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
+
+from golive import database, pipeline
 from golive.kpi import kpi_success
 
 CHILDREN = 4
@@ -81,6 +84,22 @@ def while_threads_emit(count: int) -> None:
             thread.join()
 
 
+def while_sessions_hold(count: int) -> None:
+    engine = create_engine(database.normalise_url(os.environ["DATABASE_URL"]))
+
+    def hold(name: str) -> Session:
+        session = Session(engine)
+        session.execute(text("SELECT 1"))
+        kpi_success(session, "FORK", "event", correlation_id=name)
+        os.write(1, f"{name}\n".encode())
+        return session
+
+    kept = hold("committed")
+    hold("dropped")
+    in_children("fork", count)
+    kept.commit()
+
+
 if __name__ == "__main__":
     way, count = sys.argv[1], int(sys.argv[2])
     emit("before", count)
@@ -95,6 +114,8 @@ if __name__ == "__main__":
         case "counters":
             forked(count, count_own)
             assert sum(pipeline.account().events.values()) == count
+        case "held":
+            while_sessions_hold(count)
         case "threads":
             while_threads_emit(count)
         case _:

@@ -18,25 +18,15 @@ from pathlib import Path
 # Imported before the forks, or every child would.
 import golive._pipeline
 import golive.exporters.sql  # noqa: F401
-from golive.kpi import kpi_fail, kpi_success, kpi_timed_step, kpi_value
+from tests.support.programs.emitting import emit_one
 
 
 def emit_for_ever(acknowledged: Path) -> None:
     with acknowledged.open("wb", buffering=0) as file:
         for number in itertools.count():
             correlation_id = f"{os.getpid()}-{number}"
-            event_id: int | str = ""
-            match number % 4:
-                case 0:
-                    event_id = kpi_success(None, "KILL", "success", correlation_id=correlation_id)
-                case 1:
-                    event_id = kpi_fail(None, "KILL", "failure", correlation_id=correlation_id)
-                case 2:
-                    event_id = kpi_value(None, "KILL", "value", number, correlation_id=correlation_id)
-                case _:
-                    with kpi_timed_step(None, "KILL", "step", correlation_id=correlation_id):
-                        pass
-            file.write(f"{correlation_id} {event_id}\n".encode())
+            event_id = emit_one("KILL", number, correlation_id)
+            file.write(f"{correlation_id} {event_id or ''}\n".encode())
 
 
 def live_once(folder: Path, lifetime_s: float) -> None:

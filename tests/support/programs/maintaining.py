@@ -3,15 +3,18 @@
     maintaining.py LIVES SEED FROM UNTIL
 
 They live through the time between two moments a month at a time: once one has come to its end, the next is a
-month later. Prints how many were killed, failed, and came to their end.
+month later. Prints, as JSON, how many of them were killed, failed, were refused, found it busy, and came to their
+end.
 """
 
 import datetime as dt
+import json
 import os
 import random
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 
 from golive import database, settings
@@ -36,7 +39,8 @@ def live_once(now: dt.datetime, lifetime_s: float) -> str:
         except GoliveError as error:
             print(error, file=sys.stderr, flush=True)
             os._exit(4)
-        except BaseException:  # the server was killed
+        except BaseException:
+            traceback.print_exc()
             os._exit(5)
     deadline = time.monotonic() + lifetime_s
     while time.monotonic() < deadline:
@@ -58,4 +62,4 @@ if __name__ == "__main__":
         ends[end] += 1
         if end == "ended":
             now = min(now + MONTH, until)
-    print(dict(ends), now.isoformat())
+    print(json.dumps(ends))

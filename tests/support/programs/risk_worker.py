@@ -12,12 +12,14 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from golive import database
 from golive.errors import NotReserved, ReservationClosed, RiskDenied
-from golive.risk import Reservation, guard, risk_refund, risk_release, risk_reserve_or_raise, risk_settle
+from golive.risk import Reservation, risk_refund, risk_release, risk_reserve_or_raise, risk_settle
+from tests.support.risk import tell_time
 
 HOURS_A_SECOND = 12
 
@@ -31,8 +33,8 @@ class Worker:
         self.reserved: list[Reservation] = []
         skew = dt.timedelta(minutes=self.random.uniform(-20, 20))
         start = dt.datetime(2026, 3, 28, tzinfo=dt.UTC) + skew
-        vars(guard)["_own_time"] = lambda: (
-            start + dt.timedelta(hours=HOURS_A_SECOND * (time.time() - began))
+        tell_time(
+            pytest.MonkeyPatch(), lambda: start + dt.timedelta(hours=HOURS_A_SECOND * (time.time() - began))
         )
 
     def act(self) -> None:

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any
 
-from golive import spool
+from golive import spool_folder
 from golive.exporters import _rows
 from golive.kpi import kpi_success
 
@@ -29,7 +29,7 @@ if __name__ == "__main__":
         stuck_before_commit(_rows.SqliteRows)
         stuck_before_commit(_rows.PostgresRows)
     else:
-        spool.SpoolFolder.acknowledge = lambda *_: get_stuck()  # type: ignore[method-assign]
+        spool_folder.SpoolFolder.acknowledge = lambda *_: get_stuck()  # type: ignore[method-assign]
     for number in range(int(sys.argv[2])):
         kpi_success(None, "KILL", "delivery", correlation_id=f"{number:06}")
     time.sleep(600)

@@ -23,7 +23,7 @@ async def show(visit: Visit) -> Response:
     if outcome not in _OUTCOMES:
         raise InvalidArgument("outcome", "done or refused", ascii(outcome)[:60])
     wanted: dict[str, Any] = {
-        "actor": line(query, "actor", 128),
+        "actor": line(query, "actor", governance.ACTOR_MAX),
         "action": line(query, "action", 64),
         "target": line(query, "target", 128),
         "since": moment(query, "since"),

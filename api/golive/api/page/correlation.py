@@ -8,6 +8,7 @@ from starlette.responses import Response
 from golive import readers
 from golive.api.page.doors import Visit
 from golive.api.page.fields import line
+from golive.events import CORRELATION_ID_MAX
 from golive.reader import TimelineEntry
 
 SHOWN: Final = 500
@@ -25,7 +26,7 @@ class Row(NamedTuple):
 
 async def show(visit: Visit) -> Response:
     """Show the form and, where an id is asked for, its events."""
-    wanted = line(visit.request.query_params, "id", 128)
+    wanted = line(visit.request.query_params, "id", CORRELATION_ID_MAX)
     if wanted is None:
         return visit.page("correlation.html", id=None, more=False, **_waterfall([]))
 

@@ -81,7 +81,7 @@ class Visit:
 
     def may(self, scope: str) -> bool:
         """Return whether they may read (`read`, `runbook`) or act (`operate`)."""
-        if scope in self.control.anonymous:
+        if scope in self.control.settings.anonymous:
             return True
         return ("read" if scope == "runbook" else scope) in self.principal.scopes
 

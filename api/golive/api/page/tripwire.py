@@ -11,15 +11,15 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from golive import audit, governance, readers, regression
+from golive.api.backtests import replayed, stored_policy
 from golive.api.page import charts, policy_form, wires
 from golive.api.page.doors import Form, Visit
 from golive.api.page.fields import line, moment, whole
 from golive.api.problems import problem_of
-from golive.api.routers.regression import replayed
 from golive.errors import GoliveError, InvalidArgument, VersionConflict
 from golive.events import DOMAIN_MAX, METRIC_MAX
 from golive.regression import RegressionStateView, Wire
-from golive.regression.backtest import Backtest
+from golive.regression.backtest import Backtest, default_rules
 from golive.tripwire import Observation
 from golive.tripwire.levels import levels
 
@@ -101,12 +101,9 @@ async def backtest(visit: Visit, form: Form) -> Response:
 
     def replay() -> dict[str, Any]:
         change = moment(form, "change")
-        events, made = replayed(
-            visit.control.engine,
-            *stream,
-            more=lambda policy: {"what was typed": policy_form.rule(form, policy)},
-            change=change,
-        )
+        policy = stored_policy(visit.control.engine, *stream)
+        rules = {"what was typed": policy_form.rule(form, policy), **default_rules(policy)}
+        events, made = replayed(visit.control.engine, *stream, rules, change=change)
         return {"backtest": _tests(events, made, change), "change": change}
 
     try:

@@ -1,7 +1,5 @@
 """The confidence charter: policies, trials, recommendations, promotion."""
 
-from collections.abc import Sequence
-
 from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
@@ -24,7 +22,7 @@ from golive.api.schemas.heimdall import (
     UseBody,
 )
 from golive.api.versions import IfMatch, seen_version, show_version
-from golive.heimdall import Recommendation, Standing
+from golive.heimdall import Recommendation
 
 router = APIRouter(
     prefix="/governance/heimdall",
@@ -63,7 +61,7 @@ def upsert_policy(
 def read_scorecards(control: Controlled) -> Scorecards:
     """The sandbox trials of every domain, today's included, and what they lack for production."""
     with governance.snapshot(control.engine) as connection:
-        return Scorecards(scorecards=_scorecards(heimdall.standings(connection, governance.now_of(connection).date())))
+        return Scorecards(scorecards=_scorecards(connection))
 
 
 @router.post("/sandbox/trial", status_code=204, responses=TAKES_BODY)
@@ -107,7 +105,7 @@ def read_snapshot(control: Controlled) -> HeimdallSnapshot:
     with governance.snapshot(control.engine) as connection:
         return HeimdallSnapshot(
             policies=_policies(connection),
-            scorecards=_scorecards(heimdall.standings(connection, governance.now_of(connection).date())),
+            scorecards=_scorecards(connection),
             recommendations=[_shown(made) for made in heimdall.recommendations(connection, _SHOWN)],
         )
 
@@ -116,7 +114,8 @@ def _policies(connection: Connection) -> list[HeimdallPolicyShown]:
     return [HeimdallPolicyShown.model_validate(policy) for policy in heimdall.policies(connection)]
 
 
-def _scorecards(standings: Sequence[Standing]) -> list[ScorecardView]:
+def _scorecards(connection: Connection) -> list[ScorecardView]:
+    today = governance.now_of(connection).date()
     return [
         ScorecardView(
             **standing.scorecard._asdict(),
@@ -124,7 +123,7 @@ def _scorecards(standings: Sequence[Standing]) -> list[ScorecardView]:
             reason=standing.unproven.reason if standing.unproven else None,
             explanation=standing.unproven.explanation if standing.unproven else None,
         )
-        for standing in standings
+        for standing in heimdall.standings(connection, today)
     ]
 
 

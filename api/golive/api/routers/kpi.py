@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 
 from golive import ingest, readers
-from golive.api.auth import MAY_READ, require
+from golive.api.auth import MAY_READ, Requirement
 from golive.api.control import Controlled
 from golive.api.problems import Problem, problem_responses
 from golive.api.routes import GateRoute, IngestRoute
@@ -25,17 +25,18 @@ from golive.api.schemas.kpi import (
     Timeline,
     TimelineEntryView,
 )
+from golive.events import ACTOR_MAX, CORRELATION_ID_MAX, DOMAIN_MAX, METRIC_MAX
+from golive.instants import EPOCH, microseconds
 from golive.reader import Cursor, Event, EventFilter
 
 router = APIRouter(tags=["kpi"], route_class=GateRoute, responses=problem_responses(401, 403, 422, 429, 503))
 
-_may_ingest = Depends(require("ingest"))
+_may_ingest = Depends(Requirement("ingest"))
 _TEXT = r"^[^\u0000]*$"
 """PostgreSQL takes no NUL, not even to look for."""
 _CURSOR = struct.Struct(">qq")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-Domain = Annotated[str | None, Query(max_length=32, pattern=_TEXT)]
+Domain = Annotated[str | None, Query(max_length=DOMAIN_MAX, pattern=_TEXT)]
 Since = Annotated[Moment | None, Query(description="From when on.")]
 Until = Annotated[Moment | None, Query(description="Until before when.")]
 
@@ -71,10 +72,10 @@ async def record(control: Controlled, body: KpiBody) -> KpiRecorded:
 def list_events(
     control: Controlled,
     domain: Domain = None,
-    metric: Annotated[str | None, Query(max_length=64, pattern=_TEXT)] = None,
+    metric: Annotated[str | None, Query(max_length=METRIC_MAX, pattern=_TEXT)] = None,
     success: bool | None = None,
-    actor: Annotated[str | None, Query(max_length=64, pattern=_TEXT)] = None,
-    correlation_id: Annotated[str | None, Query(max_length=128, pattern=_TEXT)] = None,
+    actor: Annotated[str | None, Query(max_length=ACTOR_MAX, pattern=_TEXT)] = None,
+    correlation_id: Annotated[str | None, Query(max_length=CORRELATION_ID_MAX, pattern=_TEXT)] = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -100,7 +101,8 @@ def summarise(
 
 @router.get("/kpi/correlations/{correlation_id:path}", dependencies=[MAY_READ])
 def show_timeline(
-    control: Controlled, correlation_id: Annotated[str, Path(min_length=1, max_length=128, pattern=_TEXT)]
+    control: Controlled,
+    correlation_id: Annotated[str, Path(min_length=1, max_length=CORRELATION_ID_MAX, pattern=_TEXT)],
 ) -> Timeline:
     """Everything that happened under a correlation id, in order; no events if nothing did."""
     with readers.reading(control.engine) as events:
@@ -114,16 +116,15 @@ def _view(event: Any) -> dict[str, Any]:
 
 
 def _encode(event: Event) -> str:
-    microseconds = (event.created_at - _EPOCH) // dt.timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(_CURSOR.pack(microseconds, event.id)).decode()
+    return base64.urlsafe_b64encode(_CURSOR.pack(microseconds(event.created_at), event.id)).decode()
 
 
 def _decode(cursor: str | None) -> Cursor | None:
     if cursor is None:
         return None
     try:
-        microseconds, event_id = _CURSOR.unpack(base64.urlsafe_b64decode(cursor))
-        return Cursor(_EPOCH + dt.timedelta(microseconds=microseconds), event_id)
+        created_us, event_id = _CURSOR.unpack(base64.urlsafe_b64decode(cursor))
+        return Cursor(EPOCH + dt.timedelta(microseconds=created_us), event_id)
     except (binascii.Error, struct.error, ValueError, OverflowError) as error:
         raise Problem(
             422, "The cursor is none", "cursor: expected next_cursor of the page before."

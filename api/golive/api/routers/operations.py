@@ -5,7 +5,7 @@ import contextlib
 import anyio
 from fastapi import APIRouter, Depends, Request, Response
 
-from golive.api.auth import require
+from golive.api.auth import Requirement
 from golive.api.control import ANSWER_WAIT_S, Controlled
 from golive.api.problems import problem_responses
 from golive.api.routes import GateRoute
@@ -13,7 +13,7 @@ from golive.api.schemas.operations import Health
 
 router = APIRouter(tags=["operations"], route_class=GateRoute)
 
-_may_scrape = Depends(require("read", anonymous="metrics"))
+_may_scrape = Depends(Requirement("read", anonymous="metrics"))
 
 
 @router.get("/livez")
@@ -45,7 +45,7 @@ async def metrics(control: Controlled, request: Request) -> Response:
     """What Prometheus scrapes; OpenMetrics, with exemplars, for a client that accepts it."""
     accept = request.headers.get("accept", "")
     body, content_type = await anyio.to_thread.run_sync(
-        control.render_metrics, accept, _scrape_timeout_s(request), limiter=control.threads
+        control.render_metrics, accept, _scrape_timeout_s(request), limiter=control.scrape_threads
     )
     return Response(body, media_type=content_type)
 

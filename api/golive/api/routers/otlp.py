@@ -5,7 +5,7 @@ from functools import partial
 from fastapi import APIRouter, Depends, Request, Response
 
 from golive import ingest
-from golive.api.auth import require
+from golive.api.auth import Requirement
 from golive.api.control import Controlled
 from golive.api.limits import Limits, media_type_of
 from golive.api.otlp import answers, bodies, events, json_body, protobuf_body
@@ -33,7 +33,7 @@ router = APIRouter(tags=["otlp"], route_class=OtlpRoute)
 
 @router.post(
     "/v1/logs",
-    dependencies=[Depends(require("ingest"))],
+    dependencies=[Depends(Requirement("ingest"))],
     response_class=Response,
     openapi_extra={"requestBody": LOGS_REQUEST},
     responses=LOGS_RESPONSES,

@@ -1,15 +1,13 @@
 """The regression tripwires: policies, where they stand, evaluation, re-arm."""
 
-import datetime as dt
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import anyio
 from fastapi import APIRouter, Response
 
 from golive import governance, pipeline, regression
 from golive.api.auth import MAY_READ, Operator
+from golive.api.backtests import replayed, stored_policy
 from golive.api.control import Control, Controlled
 from golive.api.problems import CHANGES, TAKES_BODY, problem_responses
 from golive.api.routes import GateRoute
@@ -30,10 +28,9 @@ from golive.api.schemas.regression import (
     RegressionStateShown,
 )
 from golive.api.versions import IfMatch, seen_version, show_version
-from golive.regression import Evaluation, RegressionPolicyView, Wire
-from golive.regression import backtest as replaying
-from golive.regression.backtest import Backtest
-from golive.tripwire import MODES, Observation, PinnedBaseline, Rule
+from golive.regression import Evaluation, Wire
+from golive.regression.backtest import Backtest, default_rules
+from golive.tripwire import PinnedBaseline, Rule
 
 router = APIRouter(
     prefix="/governance/regression",
@@ -42,11 +39,8 @@ router = APIRouter(
     responses=problem_responses(401, 403, 429, 503),
 )
 
-_REPLAYED = 100_000
 DELIVERED_S = 2.0
 """How long an evaluation waits for accepted events to be in the store."""
-BACKTEST_S = 30.0
-"""How long a backtest may take, with all of its candidates."""
 _TRIPS = 100
 
 
@@ -146,58 +140,21 @@ async def backtest(control: Controlled, _: Operator, body: BacktestBody) -> Back
 
 
 def _backtests(control: Control, body: BacktestBody) -> Backtests:
-    bounds: dict[str, Any] = {
-        "since": body.since,
-        "until": body.until,
-        "change": body.change,
-        "every": body.every,
-    }
-    rules = None if body.candidates is None else _candidates(body.candidates)
-    _, made = replayed(control.engine, body.domain, body.metric, rules=rules, **bounds)
-    return Backtests(backtests=[_backtest(name, each) for name, each in made.items()])
-
-
-def replayed(
-    db: object,
-    domain: str,
-    metric: str,
-    *,
-    rules: Mapping[str, Rule] | None = None,
-    more: Callable[[RegressionPolicyView | None], Mapping[str, Rule]] = lambda _: {},
-    since: dt.datetime | None = None,
-    until: dt.datetime | None = None,
-    change: dt.datetime | None = None,
-    every: int | None = None,
-) -> tuple[list[Observation], dict[str, Backtest]]:
-    """Return the newest 100,000 stored events of a stream, and what rules would have made of them.
-
-    Args:
-        db: What names the database.
-        domain: Of which stream.
-        metric: Of which stream.
-        rules: Which rules; by default the stored policy, and each mode as it comes.
-        more: Rules beside those of the default, given the stored policy.
-        since, until: Of which time.
-        change: When something changed.
-        every: After how many events to judge; by default 1 for rates.
-
-    Raises:
-        InvalidArgument: A rule cannot be one, or it takes more than 30 seconds.
-    """
-    deadline = time.monotonic() + BACKTEST_S
-    if rules is None:
-        with governance.reading(db) as connection:
-            known = {policy[:2]: policy for policy in regression.policies(connection)}
-        stored = known.get((domain, metric))
-        rules = {} if stored is None else {"the stored policy": stored.rule()}
-        rules = {**rules, **more(stored), **{mode: Rule(mode=mode) for mode in MODES}}
-    found = replaying.stored(
-        db, domain, metric, since=since, until=until, limit=_REPLAYED, timeout_s=BACKTEST_S
+    if body.candidates is not None:
+        rules = _candidates(body.candidates)
+    else:
+        rules = default_rules(stored_policy(control.engine, body.domain, body.metric))
+    _, made = replayed(
+        control.engine,
+        body.domain,
+        body.metric,
+        rules,
+        since=body.since,
+        until=body.until,
+        change=body.change,
+        every=body.every,
     )
-    return found, {
-        name: replaying.backtest(rule, found, change=change, every=every, deadline=deadline)
-        for name, rule in rules.items()
-    }
+    return Backtests(backtests=[_backtest(name, each) for name, each in made.items()])
 
 
 def _candidates(candidates: Sequence[CandidateRule]) -> dict[str, Rule]:

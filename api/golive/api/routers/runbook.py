@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 
-from golive.api.auth import require
+from golive.api.auth import Requirement
 from golive.api.control import Controlled
 from golive.api.problems import problem_responses
 from golive.api.routes import GateRoute
@@ -21,7 +21,7 @@ router = APIRouter(
     responses=problem_responses(401, 403, 429, 503),
 )
 
-_may_read = Depends(require("read", anonymous="runbook"))
+_may_read = Depends(Requirement("read", anonymous="runbook"))
 
 
 class FlaggerHook(BaseModel):

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
+from golive.events import CORRELATION_ID_MAX, DOMAIN_MAX, METRIC_MAX
 from golive.governance import REASON_MAX
 
 
@@ -38,6 +39,10 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+
+Domain = Annotated[str, Field(min_length=1, max_length=DOMAIN_MAX)]
+Metric = Annotated[str, Field(min_length=1, max_length=METRIC_MAX)]
+Correlation = Annotated[str | None, Field(max_length=CORRELATION_ID_MAX)]
 
 Reason = Annotated[str, Field(min_length=1, max_length=REASON_MAX, description="Why; for the audit trail.")]
 

@@ -18,7 +18,6 @@ class GoLiveStateView(Answer):
     updated_at: dt.datetime | None
 
     model_config = ConfigDict(
-        from_attributes=True,
         json_schema_extra={
             "examples": [
                 {
@@ -48,9 +47,7 @@ class KillSwitchEngagement(Request):
 
     reason: Reason
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"reason": "offers go out twice"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "offers go out twice"}]})
 
 
 class StateChange(Request):
@@ -60,5 +57,5 @@ class StateChange(Request):
     version: Version = None
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"reason": "week 1 of the experiment", "version": 3}]}
+        json_schema_extra={"examples": [{"reason": "week 1 of the experiment", "version": 3}]}
     )

@@ -5,14 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
-from golive.api.schemas.base import Answer, Id, Json, Reason, Request, ShownId, Version
-from golive.events import CORRELATION_ID_MAX, DOMAIN_MAX
+from golive.api.schemas.base import Answer, Correlation, Domain, Id, Json, Reason, Request, ShownId, Version
 from golive.heimdall.policy import SCORECARD_DAYS_MAX, TRIALS_MAX
 
-Domain = Annotated[str, Field(min_length=1, max_length=DOMAIN_MAX)]
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 """A rate or a confidence."""
-Correlation = Annotated[str | None, Field(max_length=CORRELATION_ID_MAX)]
 
 
 class HeimdallPolicyBody(Request):
@@ -30,7 +27,6 @@ class HeimdallPolicyBody(Request):
     version: Version = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -98,7 +94,6 @@ class TrialBody(Request):
     detail: Json = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"domain": "BUYER_MATCH", "success": True, "confidence": 0.93}]},
     )
 
@@ -113,7 +108,6 @@ class RecommendBody(Request):
     correlation_id: Correlation = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -133,9 +127,7 @@ class UseBody(Request):
     recommendation_id: Id
     correlation_id: Correlation = None
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"recommendation_id": "4611686018427387904"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"recommendation_id": "4611686018427387904"}]})
 
 
 class PromoteBody(Request):
@@ -146,7 +138,6 @@ class PromoteBody(Request):
     version: Version = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [{"domain": "BUYER_MATCH", "reason": "60 trials, 88 %", "version": 1}]
         },

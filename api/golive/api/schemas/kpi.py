@@ -5,23 +5,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StrictBool, StrictFloat, Tag
 
-from golive.api.schemas.base import Answer, Json, Moment, Request
+from golive.api.schemas.base import Answer, Correlation, Domain, Json, Metric, Moment, Request
+from golive.events import ACTOR_MAX
 
 
 class KpiEventIn(Request):
     """One business outcome, with the names and rules of `golive.kpi.emit_kpi`."""
 
-    domain: Annotated[str, Field(min_length=1, max_length=32)]
-    metric: Annotated[str, Field(min_length=1, max_length=64)]
+    domain: Domain
+    metric: Metric
     success: StrictBool | None = None
     value: Annotated[StrictFloat | None, Field(allow_inf_nan=False)] = None
-    actor: Annotated[str | None, Field(max_length=64)] = None
-    correlation_id: Annotated[str | None, Field(max_length=128)] = None
+    actor: Annotated[str | None, Field(max_length=ACTOR_MAX)] = None
+    correlation_id: Correlation = None
     detail: Json = None
     occurred_at: Annotated[Moment | None, Field(description="When it happened; now by default.")] = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {

@@ -5,14 +5,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
-from golive.api.schemas.base import Answer, Json, Moment, Reason, Request, ShownId, Version
-from golive.events import DOMAIN_MAX, METRIC_MAX
+from golive.api.schemas.base import (
+    Answer,
+    Domain,
+    Json,
+    Metric,
+    Moment,
+    Reason,
+    Request,
+    ShownId,
+    Version,
+)
 from golive.regression.policy import LADDER_MAX
 from golive.tripwire.calibration import LARGEST_BASELINE, SMALLEST_WINDOW
 from golive.tripwire.rule import BLIND_AFTER_MAX_S, DROP_MAX, EVENTS_MAX
 
-Domain = Annotated[str, Field(min_length=1, max_length=DOMAIN_MAX)]
-Metric = Annotated[str, Field(min_length=1, max_length=METRIC_MAX)]
 Events = Annotated[StrictInt | None, Field(ge=1, le=EVENTS_MAX)]
 Action = Literal["THROTTLE", "KILL_SWITCH", "NOTIFY"]
 
@@ -89,7 +96,6 @@ class RegressionPolicyBody(RuleBody):
     version: Version = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -115,7 +121,6 @@ class PinBody(Request):
     version: Version = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -199,7 +204,6 @@ class EvaluateBody(Request):
     metric: Metric | None = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"domain": "WHOLESALE", "metric": "contract_rate"}]},
     )
 
@@ -247,7 +251,6 @@ class RearmBody(Request):
     version: Version = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -291,7 +294,6 @@ class BacktestBody(Request):
     ] = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {

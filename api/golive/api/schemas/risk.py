@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, WithJsonSchema
 
-from golive.api.schemas.base import Answer, Id, Json, Reason, Request, ShownId, Version
+from golive.api.schemas.base import Answer, Correlation, Id, Json, Reason, Request, ShownId, Version
 from golive.governance import REASON_MAX
 from golive.risk.money import MOST, check_amount
 from golive.risk.policy import ACTIONS_MAX, ENGINE_MAX
@@ -41,7 +41,6 @@ ShownAmount = Annotated[str, BeforeValidator(_shown)]
 
 Engine = Annotated[str, Field(min_length=1, max_length=ENGINE_MAX)]
 Note = Annotated[str | None, Field(min_length=1, max_length=REASON_MAX, description="What for, or why.")]
-Correlation = Annotated[str | None, Field(max_length=128)]
 
 
 class RiskPolicyBody(Request):
@@ -63,7 +62,6 @@ class RiskPolicyBody(Request):
     version: Version = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -148,7 +146,6 @@ class ReserveBody(Request):
     expires_in_s: Annotated[float, Field(gt=0, le=EXPIRY_MAX_S, allow_inf_nan=False)] = DEFAULT_EXPIRY_S
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -173,7 +170,6 @@ class SettleBody(Request):
     correlation_id: Correlation = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -194,7 +190,6 @@ class ReleaseBody(Request):
     reason: Note = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [{"reservation_id": "4611686018427387904", "reason": "the offer was withdrawn"}]
         },
@@ -213,7 +208,6 @@ class RefundBody(Request):
     reason: Note = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [{"reservation_id": "4611686018427387904", "amount": "1.50", "realized_loss": "3.50"}]
         },

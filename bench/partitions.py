@@ -1,4 +1,4 @@
-"""What growth costs: `python -m bench.growth [EVENTS]`, by default 1,000,000, which takes some minutes.
+"""What partitions cost: `python -m bench.partitions [EVENTS]`, by default 1,000,000; some minutes.
 
 A plain table and one of 24 months are written; then the plain one is exported, becomes partitioned, and is
 cleared, while two threads insert an event each millisecond or so. What reading costs is in `bench.size`.
