@@ -86,15 +86,15 @@ def test_ids_taken_by_others_lose_nothing_in_a_business_transaction(
 
 
 def test_what_a_transaction_wrote_is_not_looked_for_before_it_is_decided(
-    exporter: SqlLogRecordExporter, engine: Engine
+    exporter: SqlLogRecordExporter, business: Engine
 ) -> None:
     numbers: list[int] = []
-    with engine.begin() as connection:
+    with business.begin() as connection:
         assert exporter.insert(connection, [event(1)], numbers.append)
-        if engine.dialect.name == "postgresql":
+        if business.dialect.name == "postgresql":
             with pytest.raises(StillOpen):
                 exporter.find([1], [1000, *numbers])
-    assert len(numbers) == (1 if engine.dialect.name == "postgresql" else 0)
+    assert len(numbers) == (1 if business.dialect.name == "postgresql" else 0)
     # The last is one that the server never gave: those of another server, which it took over from.
     assert [found.id for found in exporter.find([1, 2], [*numbers, 1 << 40])] == [1]
 
@@ -230,9 +230,9 @@ def test_an_event_refused_behind_one_that_is_there_already_holds_up_no_other(
 
 
 def test_an_event_an_operators_unique_index_refuses_holds_up_no_other(
-    exporter: SqlLogRecordExporter, engine: Engine
+    exporter: SqlLogRecordExporter, business: Engine
 ) -> None:
-    with engine.begin() as connection:
+    with business.begin() as connection:
         connection.execute(text("CREATE UNIQUE INDEX mine ON kpi_event (correlation_id)"))
         connection.execute(text("CREATE UNIQUE INDEX mine_too ON kpi_event (lower(actor))"))
     refused: list[str] = []
@@ -247,7 +247,7 @@ def test_an_event_an_operators_unique_index_refuses_holds_up_no_other(
     began = time.monotonic()
     assert exporter.write(batch) == 2
     assert time.monotonic() - began < 5
-    assert sorted(row.emitter for row in rows(engine)) == [1, 1, 2]
+    assert sorted(row.emitter for row in rows(business)) == [1, 1, 2]
     assert [json.loads(row)["id"] for row in refused] == [2, 3]
 
 
@@ -265,9 +265,9 @@ def test_an_event_that_a_trigger_calls_a_duplicate_holds_up_no_other(
 
 
 def test_a_refused_event_is_reported_once_however_often_its_batch_is_tried(
-    exporter: SqlLogRecordExporter, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    exporter: SqlLogRecordExporter, business: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse_poison(engine)
+    refuse_poison(business)
     refused: list[str] = []
     exporter.on_rejected = refused.append
     kind: Any = type(exporter._statements())
@@ -289,7 +289,7 @@ def test_a_refused_event_is_reported_once_however_often_its_batch_is_tried(
         for _ in range(3):
             assert exporter.export(batch) is LogRecordExportResult.FAILURE
     assert exporter.export(batch) is LogRecordExportResult.SUCCESS
-    assert [row.id for row in rows(engine)] == [1, 3, 4]
+    assert [row.id for row in rows(business)] == [1, 3, 4]
     assert [json.loads(row)["id"] for row in refused] == [2]
 
 
