@@ -48,7 +48,8 @@ class Told:
             parts[file.stem].append(file)
         for life in sorted(parts, key=lambda name: int(name.partition("-")[2])):
             ids: list[int] = []
-            for line in "".join(file.read_text() for file in parts[life]).splitlines():
+            *whole, _ = "".join(file.read_text() for file in parts[life]).split("\n")  # a kill may cut a line
+            for line in whole:
                 kind, *words = json.loads(line)
                 getattr(self, f"_{kind.replace(' ', '_')}")(*words)
                 if kind in ("event", "failure") and words[1]:

@@ -54,7 +54,7 @@ def gunicorn(worker: str, workers: int, *options: str) -> list[str]:
 def acknowledged(machine: Machine) -> list[str]:
     """Return the correlation id of every event whose call returned, sorted."""
     files = machine.acknowledged.iterdir()
-    return sorted(line for file in files for line in file.read_text().splitlines())
+    return sorted(line for file in files for line in file.read_text().split("\n")[:-1])
 
 
 class Load:
