@@ -198,7 +198,7 @@ class SharedAccount:
             self._house()
 
     def close(self) -> bool:
-        """Count no more: the file is somebody else's to read now; return whether it says that a transaction is
+        """Count no more: the file is somebody else's to read now. Return whether it says that a transaction is
         being committed, whose events the store has to be asked for."""
         with self.lock:
             self.closed = True
