@@ -213,15 +213,21 @@ class Pipeline:
         """Deliver everything now; return whether nothing is left."""
         return self.drain.flush(timeout_s) and not transactions.abandoned() and not self._undecided
 
-    def close(self) -> None:
-        """Deliver what can be delivered in `shutdown_seconds`, and leave the rest to the next process."""
+    def close(self, *, for_good: bool = False) -> None:
+        """Deliver what can be delivered in `shutdown_seconds`, and leave the rest to the next process.
+
+        Args:
+            for_good: This process ends with it, and what it is committing in this moment is the rest too.
+        """
         self.flush(self.settings.shutdown_seconds)
         self.drain.stop()
         # Nobody can record between the last count and the end of the spool.
         with self._shared.lock:
-            self._shared.close()
+            committing = self._shared.close()
             find = self._store.find if self._undecided else None
-            retired = retire(self._spool.folder.path, find, self.settings.max_series)
+            retired = not (for_good and committing) and retire(
+                self._spool.folder.path, find, self.settings.max_series
+            )
             self._spool.close(remove=retired and self.drain.own_pending() == 0)
         self._store.shutdown()
         self._providers.close(self.settings.shutdown_seconds)

@@ -123,10 +123,7 @@ def shutdown() -> None:
 
     What could not be delivered stays in the spool for the next process.
     """
-    with _process.lock:
-        running, _process.running = _process.running, None
-    if running is not None:
-        running.close()
+    _shutdown(for_good=False)
 
 
 def current(db: object = None) -> "Pipeline | None":
@@ -251,10 +248,17 @@ def _at_exit() -> None:
     shutdown()
 
 
+def _shutdown(*, for_good: bool) -> None:
+    with _process.lock:
+        running, _process.running = _process.running, None
+    if running is not None:
+        running.close(for_good=for_good)
+
+
 def _shutdown_for_good() -> None:
     # The lock is kept: what a thread that goes on recorded now would be left behind when the signal strikes.
     _process.lock.acquire()
-    shutdown()
+    _shutdown(for_good=True)
 
 
 def _before_fork() -> None:

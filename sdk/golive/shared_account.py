@@ -213,11 +213,14 @@ class SharedAccount:
             self._folder = folder
             self._house()
 
-    def close(self) -> None:
-        """Count no more: the file is somebody else's to read now."""
+    def close(self) -> bool:
+        """Count no more: the file is somebody else's to read now. Return whether it says that a transaction is
+        being committed, whose events the store has to be asked for."""
         with self.lock:
             self.closed = True
+            committing = bool(self._intents) and not self._homeless
             self._let_go()
+            return committing
 
     def abandon_in_child(self) -> None:
         """Let go of the parent's file after a fork; without the lock, which the parent may have held."""

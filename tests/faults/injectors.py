@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import psycopg
 
 from golive.events import KpiEvent, from_json
+from golive.shared_account import FILE
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Mode, Proxy
 from tests.support.skew import ClockFile
@@ -36,6 +38,17 @@ def kill(pid: int) -> bool:
         os.kill(pid, signal.SIGKILL)
         return True
     return False
+
+
+def counts_alone(pid: int, spool: Path) -> bool:
+    """Return whether what a process counted is in its memory alone: it has begun, and its spool's disk had no room
+    for its account. A kill would take that with it."""
+    try:
+        held = [Path(file.path) for file in psutil.Process(pid).open_files()]
+    except psutil.NoSuchProcess:
+        return False
+    names = {path.name for path in held if path.is_relative_to(spool)}
+    return bool(names) and FILE not in names
 
 
 @contextmanager

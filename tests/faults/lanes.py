@@ -36,17 +36,17 @@ class Faults:
 
     def kill_somebody(self, chance: random.Random, _quiet: threading.Event) -> None:
         living = self.world.fleet.living()
-        if not living or not injectors.kill(chance.choice(living)):
+        if not living or not self._kill(chance.choice(living)):
             raise Impossible("nobody lives")
-        self.world.kills += 1
 
     def kill_a_worker(self, chance: random.Random, _quiet: threading.Event) -> None:
         workers = self.world.service.workers()
-        if not workers or not injectors.kill(chance.choice(workers)):
+        if not workers or not self._kill(chance.choice(workers)):
             raise Impossible("no worker lives")
-        self.world.kills += 1
 
     def kill_the_service(self, chance: random.Random, quiet: threading.Event) -> None:
+        if any(map(self._counts_alone, self.world.service.workers())):
+            raise Impossible("it would take its counts with it")
         self.world.service.kill()
         self.world.kills += 3
         quiet.wait(chance.uniform(0, 1))
@@ -110,7 +110,7 @@ class Faults:
         with injectors.rows_locked(self.world.direct_url):  # so that there is something in the spools
             quiet.wait(chance.uniform(0.2, 1))
             for pid in self.world.fleet.living("emit"):
-                self.world.kills += injectors.kill(pid)
+                self._kill(pid)
             deadline = time.monotonic() + 1
             while True:
                 try:  # a killed process takes a moment to die
@@ -121,6 +121,15 @@ class Faults:
                     time.sleep(0.002)
                 else:
                     return
+
+    def _kill(self, pid: int) -> bool:
+        """Kill a process, if it lives, and unless it would take its counts with it, of which golive says so."""
+        killed = not self._counts_alone(pid) and injectors.kill(pid)
+        self.world.kills += killed
+        return killed
+
+    def _counts_alone(self, pid: int) -> bool:
+        return injectors.counts_alone(pid, self.world.machine.spool)
 
 
 class Lane(NamedTuple):

@@ -74,6 +74,14 @@ def test_a_signal_ends_a_program_only_after_its_events_are_rows(
     promises.counters_equal_rows(machine)
 
 
+def test_what_is_committed_when_sigterm_comes_is_counted_by_the_next_process(any_machine: Machine) -> None:
+    done = any_machine.run("ending.py", "commit", 10, returncode=-signal.SIGTERM)
+    any_machine.recover()
+    assert any_machine.correlation_ids() == sorted([*done.stdout.split(), "committed"])
+    promises.the_spool_is_empty(any_machine)
+    promises.counters_equal_rows(any_machine)
+
+
 def test_sigterm_under_uvicorn_leaves_nothing_behind(machine: Machine) -> None:
     command = [sys.executable, "-m", "uvicorn", "web:app", "--host", "127.0.0.1", "--port", "PORT"]
     with serving(machine, *command) as (process, url), Load(f"{url}/slow"):
