@@ -214,8 +214,11 @@ class SharedAccount:
             self._house()
 
     def close(self) -> bool:
-        """Count no more: the file is somebody else's to read now. Return whether it says that a transaction is
-        being committed, whose events the store has to be asked for."""
+        """Count no more: the file is somebody else's to read now.
+
+        Returns:
+            Whether it says that a transaction is being committed, whose events the store has to be asked for.
+        """
         with self.lock:
             self.closed = True
             committing = bool(self._intents) and not self._homeless
