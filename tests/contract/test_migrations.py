@@ -366,6 +366,7 @@ def test_a_failed_migration_leaves_nothing_behind(url: URL, engine: Engine) -> N
     assert _schema(engine) == before
 
 
+@pytest.mark.faults
 def test_an_upgrade_behind_a_long_transaction_keeps_no_writer_waiting_and_says_what_is_in_its_way(
     postgres_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

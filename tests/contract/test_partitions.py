@@ -249,6 +249,7 @@ def test_a_table_in_use_is_left_as_it_is(engine: Engine, monkeypatch: pytest.Mon
     assert run(engine, partition=True).partitioned
 
 
+@pytest.mark.faults
 def test_an_application_with_a_short_lock_timeout_loses_no_transaction_to_maintenance_that_waits(
     postgres_store: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,7 @@ def test_a_kill_switch_engaged_through_one_process_is_obeyed_by_every_other_with
         )
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("mode", ["hang", "refuse", "slow"])
 def test_with_the_database_away_everything_answers_in_time_and_no(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: Mode

@@ -117,6 +117,7 @@ acts = st.lists(
 )
 
 
+@pytest.mark.faults
 @settings(max_examples=400, deadline=None)
 @given(acts, st.integers(0, 150))
 def test_whatever_store_a_kill_strikes_at_every_true_event_counts_once(

@@ -184,6 +184,7 @@ def test_old_events_are_offered_where_the_range_has_none(client: httpx.Client, p
     assert "contract_rate" in client.get(html.unescape(found[1])).text.split('id="rates"')[1]
 
 
+@pytest.mark.faults
 def test_while_the_store_is_away_the_page_says_so_and_says_no(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
