@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from opentelemetry.trace import StatusCode
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from golive.kpi import kpi_timed_step
 from tests.contract.conftest import Golive
+from tests.support.deals import Deal
 
 
 def detail(row: Any) -> Any:
@@ -62,16 +63,6 @@ def test_a_value_that_is_none_does_not_undo_the_step(golive: Golive) -> None:
     assert row.success
     assert row.value is None
     assert "finite" in detail(row)["value_refused"]
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Deal(Base):
-    __tablename__ = "deal"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
 
 
 class Attributes(Mapping[str, Any]):

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, event, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
 from golive import pipeline
@@ -18,25 +18,11 @@ from golive.account import Account
 from golive.database import normalise_url, upgrade
 from golive.kpi import emit_kpi, kpi_fail, kpi_success, kpi_timed_step, kpi_value
 from tests.contract.conftest import Golive
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Deal(Base):
-    __tablename__ = "deal"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
+from tests.support.deals import Base, Deal, deals
 
 
 def deal(number: int) -> Deal:
     return Deal(id=number, name=f"deal_{number}")
-
-
-def deals(golive: Golive) -> int:
-    with golive.engine.connect() as connection:
-        return connection.scalar(text("SELECT count(*) FROM deal")) or 0
 
 
 def test_a_commit_makes_events_true(golive: Golive) -> None:
@@ -117,7 +103,7 @@ def test_a_close_without_commit_after_writing_discards(
             db.flush()
             kpi_success(db, "W", "sent")
     assert golive.metrics() == []
-    assert deals(golive) == 0
+    assert deals(golive.engine) == 0
     assert pipeline.account().discarded == {"uncommitted": 2}
     assert caplog.text.count("without commit or rollback") == 1  # once a process
 
@@ -144,7 +130,7 @@ def test_a_write_before_a_savepoint_counts_as_a_write(golive: Golive) -> None:
             db.scalar(select(Deal))
         kpi_success(db, "W", "sent")
     assert golive.metrics() == []
-    assert deals(golive) == 0
+    assert deals(golive.engine) == 0
     assert pipeline.account().discarded == {"uncommitted": 1}
 
 
@@ -193,7 +179,7 @@ def test_a_session_that_is_only_dropped_is_decided_like_a_closed_one(golive: Gol
     forget(write=True)
     gc.collect()
     assert golive.metrics() == ["read"]
-    assert deals(golive) == 0
+    assert deals(golive.engine) == 0
 
 
 def test_a_dropped_session_has_only_read_whoever_began_its_transaction(
@@ -232,7 +218,7 @@ def test_a_session_that_outlives_its_pipeline_is_decided_when_it_is_dropped(
     gc.collect()
     golive.start()
     assert golive.metrics() == ["read"]
-    assert deals(golive) == 0
+    assert deals(golive.engine) == 0
     assert pipeline.account().discarded == {"uncommitted": 1}
 
 
@@ -245,7 +231,7 @@ def test_a_session_that_outlives_its_pipeline_decides_over_its_events(golive: Go
         golive.start()
         getattr(db, end)()
     assert golive.metrics() == (["sent"] if end == "commit" else [])
-    assert sum(pipeline.host_account().events.values()) == deals(golive)
+    assert sum(pipeline.host_account().events.values()) == deals(golive.engine)
     assert pipeline.account().discarded == ({} if end == "commit" else {"rollback": 1})
 
 
@@ -371,7 +357,7 @@ def test_the_first_event_may_be_emitted_by_the_flush_of_the_commit(golive: Goliv
         db.commit()
         # No flush of the pipeline: the rows came with the transaction.
         assert db.scalars(text("SELECT metric FROM kpi_event ORDER BY id")).all() == ["deal_1", "deal_2"]
-        assert sum(pipeline.account().events.values()) == deals(golive) == 2
+        assert sum(pipeline.account().events.values()) == deals(golive.engine) == 2
 
 
 def test_a_hook_of_the_flush_may_commit(golive: Golive) -> None:
@@ -559,7 +545,7 @@ def test_the_first_event_waits_for_no_lock_its_own_transaction_holds(
     assert not business_thread.is_alive()
     assert "locked" not in caplog.text
     assert golive.metrics() == ["sent"]
-    assert deals(golive) == 1
+    assert deals(golive.engine) == 1
     engine.dispose()
 
 
@@ -620,5 +606,5 @@ def test_a_session_that_chooses_its_database_by_the_statement_commits(golive: Go
         db.flush()
         kpi_success(db, "W", "sent")
         db.commit()
-    assert deals(golive) == 1
+    assert deals(golive.engine) == 1
     assert golive.metrics() == ["sent"]

@@ -1,7 +1,8 @@
 """Programs of `tests/support/programs` as a test drives them: asked, waited for, left to live and to be killed."""
 
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from subprocess import Popen
 
@@ -59,6 +60,22 @@ def live_and_die(machine: Machine, count: int) -> None:
     """Have so many children live and be killed, with no fault beside."""
     with lives(machine, count):
         pass
+
+
+def live_through_outages(
+    machine: Machine, count: int, away: Callable[[], None], back: Callable[[], None]
+) -> None:
+    """Have so many children live and be killed, while their store goes `away` and comes `back` at random moments."""
+    outages = 0
+    with lives(machine, count) as programs:
+        while any(program.poll() is None for program in programs):
+            time.sleep(random.uniform(0.1, 0.6))
+            away()
+            time.sleep(random.uniform(0.1, 0.6))
+            back()
+            outages += 1
+    print(outages, "outages")
+    assert outages >= 2
 
 
 def what_lives_were_told_is_there_once(machine: Machine) -> None:

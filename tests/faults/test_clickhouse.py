@@ -1,8 +1,6 @@
 """The event store is ClickHouse, and it, its network or golive's processes die in the middle of an insert: every
 acknowledged event is there once, and is counted once (E2, E4, E5)."""
 
-import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +8,13 @@ import pytest
 
 from golive import database
 from tests.faults import promises
-from tests.faults.driving import ask, flush, live_and_die, lives, what_lives_were_told_is_there_once
+from tests.faults.driving import (
+    ask,
+    flush,
+    live_and_die,
+    live_through_outages,
+    what_lives_were_told_is_there_once,
+)
 from tests.faults.injectors import stopped
 from tests.faults.machine import Machine
 from tests.support.clickhouse import ClickHouseServer
@@ -54,16 +58,7 @@ def test_kills_of_processes_lose_nothing(clickhouse_machine: Machine) -> None:
 def test_kills_of_processes_lose_nothing_while_clickhouse_is_killed_too(
     clickhouse_machine: Machine, clickhouse_server: ClickHouseServer
 ) -> None:
-    outages = 0
-    with lives(clickhouse_machine, 40) as programs:
-        while any(program.poll() is None for program in programs):
-            time.sleep(random.uniform(0.1, 0.6))
-            clickhouse_server.kill()
-            time.sleep(random.uniform(0.0, 0.3))
-            clickhouse_server.start()
-            outages += 1
-    print(outages, "outages")
-    assert outages >= 2
+    live_through_outages(clickhouse_machine, 40, clickhouse_server.kill, clickhouse_server.start)
     clickhouse_machine.recover()
     what_lives_were_told_is_there_once(clickhouse_machine)
 

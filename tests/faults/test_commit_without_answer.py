@@ -14,7 +14,7 @@ from golive import database, pipeline
 from golive.account import Account
 from golive.kpi import kpi_success
 from tests.contract.conftest import Golive
-from tests.contract.test_truth import Base, Deal, deals
+from tests.support.deals import Base, Deal, deals
 from tests.support.proxy import Mode, Proxy, proxied
 from tests.support.service import wait_until
 
@@ -86,7 +86,7 @@ def test_a_commit_whose_answer_was_lost_counts_as_the_store_has_it(
     commit_unanswered(proxy, harness, mode, roll_back=roll_back)
     assert counted() == {}
     wait_until(lambda: pipeline.flush(1))
-    assert deals(harness) == (1 if true else 0)
+    assert deals(harness.engine) == (1 if true else 0)
     assert len(harness.rows()) == len(harness.events()) == true
     assert sum(counted().values()) == sum(pipeline.account().events.values()) == true
     assert pipeline.account().discarded.get("rollback", 0) == 20 - true

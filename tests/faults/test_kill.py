@@ -8,7 +8,12 @@ from sqlalchemy import text
 
 from golive import database
 from tests.faults import promises
-from tests.faults.driving import live_and_die, lives, wait_until_spooled, what_lives_were_told_is_there_once
+from tests.faults.driving import (
+    live_and_die,
+    live_through_outages,
+    wait_until_spooled,
+    what_lives_were_told_is_there_once,
+)
 from tests.faults.machine import Machine
 from tests.support.postgres import PostgresServer
 
@@ -80,19 +85,9 @@ def test_a_hundred_kills_lose_nothing(machine: Machine) -> None:
 def test_kills_lose_nothing_while_postgresql_stops_and_starts(
     postgres_machine: Machine, postgres_server: PostgresServer
 ) -> None:
-    machine = postgres_machine
-    outages = 0
-    with lives(machine, 40) as programs:
-        while any(program.poll() is None for program in programs):
-            time.sleep(random.uniform(0.1, 0.6))
-            if random.random() < 0.5:
-                postgres_server.stop()
-            else:
-                postgres_server.kill()
-            time.sleep(random.uniform(0.1, 0.6))
-            postgres_server.start()
-            outages += 1
-    print(outages, "outages")
-    assert outages >= 2
-    machine.recover()
-    what_lives_were_told_is_there_once(machine)
+    def away() -> None:
+        random.choice([postgres_server.stop, postgres_server.kill])()
+
+    live_through_outages(postgres_machine, 40, away, postgres_server.start)
+    postgres_machine.recover()
+    what_lives_were_told_is_there_once(postgres_machine)

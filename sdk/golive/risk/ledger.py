@@ -124,6 +124,11 @@ _DUE_BY_ENGINE: Final = (
 )
 
 
+_CURRENT_OF_ALL: Final = select(_ledger.id).where(_ledger.engine == GLOBAL, _ledger.is_current)
+_LOCK: Final = _CURRENT_OF_ALL.with_for_update(key_share=True)
+_LOCK_IF_FREE: Final = _CURRENT_OF_ALL.with_for_update(key_share=True, skip_locked=True)
+
+
 def read(work: Work, engine: str, now: dt.datetime | None = None) -> Reading:
     """Return what a decision about `engine` needs to know.
 
@@ -194,10 +199,9 @@ def lock(work: Work) -> bool:
     """
     if work.own or work.connection.dialect.name == "sqlite":
         return True
-    current = select(_ledger.id).where(_ledger.engine == GLOBAL, _ledger.is_current)
-    if work.connection.scalar(current.with_for_update(key_share=True, skip_locked=True)) is not None:
+    if work.connection.scalar(_LOCK_IF_FREE) is not None:
         return True
-    work.connection.scalar(current.with_for_update(key_share=True))
+    work.connection.scalar(_LOCK)
     return False
 
 

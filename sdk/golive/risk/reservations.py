@@ -158,8 +158,8 @@ def unsettled(work: Work, engine: str, amount: Decimal, correlation_id: str | No
 
 def open_reservations(connection: Connection, limit: int) -> list[Reservation]:
     """Return what is reserved and neither settled nor expired, the oldest first."""
-    open_now = (_model.status == "open", _model.expires_at > governance.now_of(connection))
-    query = select(*_COLUMNS).where(*open_now)
+    now = governance.now_of(connection)
+    query = select(*_COLUMNS).where(_model.status == "open", _model.expires_at > now)
     return [Reservation(*row) for row in connection.execute(query.order_by(_model.expires_at).limit(limit))]
 
 
